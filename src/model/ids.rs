@@ -1,0 +1,174 @@
+//! Identities as types of their own, so that a thread cannot be passed where a run is meant.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use ulid::{Generator, Ulid};
+
+macro_rules! ulid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Ulid);
+
+        impl $name {
+            /// A new identity, ordered by the time of its making.
+            pub fn new() -> Self {
+                Self(new_ulid())
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ulid::DecodeError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Ulid::from_string(text).map(Self)
+            }
+        }
+    };
+}
+
+macro_rules! number_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+/// A ULID greater than every one that this process made before, also within the same millisecond: what is written together is read in order.
+pub fn new_ulid() -> Ulid {
+    static LAST: Mutex<Generator> = Mutex::new(Generator::new());
+    // The error says that the random part of this millisecond is used up.
+    LAST.lock().unwrap_or_else(PoisonError::into_inner).generate().unwrap_or_else(|_| Ulid::new())
+}
+
+ulid_id!(
+    /// An issue, or a pull request that track did not open, with all that happened on it.
+    ThreadId
+);
+ulid_id!(
+    /// One line of work of a thread: a branch, later its pull request.
+    LineId
+);
+ulid_id!(
+    /// One ask carried out by one agent on one runner.
+    RunId
+);
+number_id!(
+    /// GitHub's id of a repository; it survives renames and transfers.
+    RepositoryId
+);
+number_id!(
+    /// GitHub's id of a person, organization or app account; logins change, this does not.
+    AccountId
+);
+number_id!(
+    /// GitHub's id of one installation of the App.
+    InstallationId
+);
+number_id!(
+    /// The number of an issue or pull request within its repository.
+    Number
+);
+
+impl LineId {
+    /// The branch of this line for an issue or pull request: `track/issue-<number>-<last 8 of the ULID, lower case>`.
+    pub fn branch(self, number: Number) -> String {
+        let ulid = self.to_string().to_lowercase();
+        format!("track/issue-{number}-{}", &ulid[ulid.len() - 8..])
+    }
+}
+
+/// A full commit id: 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha(String);
+
+impl Sha {
+    /// The whole id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first seven digits, as GitHub shows a commit.
+    pub fn short(&self) -> &str {
+        &self.0[..7]
+    }
+}
+
+impl fmt::Display for Sha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Sha> for String {
+    fn from(sha: Sha) -> Self {
+        sha.0
+    }
+}
+
+/// Text that is no commit id.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a full commit id")]
+pub struct NotASha(String);
+
+impl TryFrom<String> for Sha {
+    type Error = NotASha;
+
+    fn try_from(text: String) -> Result<Self, NotASha> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if matches!(text.len(), 40 | 64) && text.bytes().all(hex) { Ok(Self(text)) } else { Err(NotASha(text)) }
+    }
+}
+
+impl FromStr for Sha {
+    type Err = NotASha;
+
+    fn from_str(text: &str) -> Result<Self, NotASha> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_is_named_after_the_issue_and_the_line() {
+        let line: LineId = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+        assert_eq!(line.branch(Number(42)), "track/issue-42-q69g5fav");
+    }
+
+    #[test]
+    fn only_full_lower_case_hex_is_a_commit_id() {
+        assert!("0123456789abcdef0123456789abcdef01234567".parse::<Sha>().is_ok());
+        for bad in ["", "0123456", "0123456789ABCDEF0123456789abcdef01234567", "--upload-pack=/bin/sh 789abcdef0123456"]
+        {
+            assert!(bad.parse::<Sha>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The words of track, as types: what a thread, a line, a run and an ask are.
+//!
+//! Nothing here performs IO or knows how anything is stored; every other module imports from here, and this one imports from nobody.
+
+mod ask;
+mod clock;
+mod ids;
+mod marker;
+mod session;
+mod state;
+mod usage;
+
+pub use ask::{Account, Ask, Kind, Lane, Place, Reaction, RepoName, Repository};
+pub use clock::{Clock, Millis};
+pub use ids::{AccountId, InstallationId, LineId, Number, RepositoryId, RunId, Sha, ThreadId, new_ulid};
+pub use marker::{MarkerKey, looks_marked};
+pub use session::Session;
+pub use state::{Outcome, Phase, Reason, Status};
+pub use usage::Usage;

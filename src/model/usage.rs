@@ -1,0 +1,16 @@
+//! What a run consumed, in the units that agents report.
+
+use serde::{Deserialize, Serialize};
+
+/// Tokens and money of one run; a missing cost means that the agent does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens read, cached ones included.
+    pub input_tokens: u64,
+    /// Of those, tokens that came from the provider's cache.
+    pub cached_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// US dollars by the agent's own price list.
+    pub cost_usd: Option<f64>,
+}
