@@ -1,0 +1,182 @@
+//! Deliveries: the inbox that is on disk before GitHub is answered.
+
+use sqlx::Row as _;
+
+use super::{Conn, Row};
+use crate::model::Millis;
+
+/// A delivery about to be stored.
+#[derive(Clone, Debug)]
+pub struct NewDelivery {
+    /// GitHub's id of the delivery; the same for a redelivery.
+    pub id: String,
+    /// The event's name, as the header says; unsigned, so it is checked against the body's shape later.
+    pub event: String,
+    /// The exact bytes.
+    pub body: bytes::Bytes,
+    /// SHA-256 of the bytes, hexadecimal; checked when they are read again.
+    pub sha256: String,
+    /// Whether it came to the webhook or was pulled by the sweep.
+    pub source: Source,
+    /// When it came.
+    pub received_at: Millis,
+}
+
+/// How a delivery reached us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// GitHub sent it.
+    Webhook,
+    /// We fetched it from GitHub's log.
+    Sweep,
+}
+
+/// A delivery that waits to be handled.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Order of arrival.
+    pub seq: i64,
+    /// GitHub's id.
+    pub id: String,
+    /// The event's name.
+    pub event: String,
+    /// The exact bytes.
+    pub body: Vec<u8>,
+    /// SHA-256 of the bytes as they were stored.
+    pub sha256: String,
+    /// When it came.
+    pub received_at: Millis,
+    /// Earlier attempts to handle it.
+    pub tries: i64,
+}
+
+/// Stores a group of deliveries; those whose id is there already are left alone. Returns how many were new.
+///
+/// The group travels as one list and one blob of all bodies, so that it is one short statement whatever its size: with a row of
+/// parameters for each delivery, every size would be a text of its own to prepare, and a group of several texts a trip of its own
+/// to the database's thread for each.
+pub async fn insert_all(conn: &mut Conn, deliveries: &[NewDelivery]) -> sqlx::Result<u64> {
+    if deliveries.is_empty() {
+        return Ok(0);
+    }
+    let mut bodies = Vec::with_capacity(deliveries.iter().map(|delivery| delivery.body.len()).sum());
+    let list: Vec<_> = deliveries
+        .iter()
+        .map(|delivery| {
+            // SQL counts from one.
+            let start = bodies.len() + 1;
+            bodies.extend_from_slice(&delivery.body);
+            let source = match delivery.source {
+                Source::Webhook => "webhook",
+                Source::Sweep => "sweep",
+            };
+            let NewDelivery { id, event, body, sha256, received_at, .. } = delivery;
+            (id, event, start, body.len(), sha256, source, received_at)
+        })
+        .collect();
+    // `where true` tells SQLite's parser that `on` does not belong to a join.
+    let stored = sqlx::query(
+        "insert into delivery (id, event, body, sha256, source, received_at) \
+         select value ->> 0, value ->> 1, substr($2, value ->> 2, value ->> 3), value ->> 4, value ->> 5, value ->> 6 \
+         from json_each($1) where true on conflict (id) do nothing",
+    )
+    .bind(super::to_json(&list)?)
+    .bind(bodies)
+    .execute(conn)
+    .await?;
+    Ok(stored.rows_affected())
+}
+
+/// New deliveries whose lane is not known yet, oldest first.
+pub async fn without_lane(conn: &mut Conn, limit: i64) -> sqlx::Result<Vec<Delivery>> {
+    let rows = sqlx::query("select * from delivery where status = 'new' and lane is null order by seq limit $1")
+        .bind(limit)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Puts a delivery into its lane.
+pub async fn set_lane(conn: &mut Conn, seq: i64, lane: &str) -> sqlx::Result<()> {
+    sqlx::query("update delivery set lane = $2 where seq = $1").bind(seq).bind(lane).execute(conn).await?;
+    Ok(())
+}
+
+/// The oldest new delivery of each lane, if its time has come, with the lane's name.
+pub async fn heads(conn: &mut Conn, now: Millis, limit: i64) -> sqlx::Result<Vec<(String, Delivery)>> {
+    let rows = sqlx::query(
+        "select * from delivery where seq in (select min(seq) from delivery where status = 'new' and lane is not null group by lane) \
+         and not_before <= $1 order by seq limit $2",
+    )
+    .bind(now)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get("lane")?, read(row)?))).collect()
+}
+
+/// Marks a delivery as handled; part of the transaction that writes what came of it.
+pub async fn handled(conn: &mut Conn, seq: i64, now: Millis) -> sqlx::Result<()> {
+    sqlx::query("update delivery set status = 'handled', handled_at = $2, error = null where seq = $1")
+        .bind(seq)
+        .bind(now)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Keeps a delivery for another attempt not before `not_before`.
+pub async fn retry_at(conn: &mut Conn, seq: i64, not_before: Millis, error: &str) -> sqlx::Result<()> {
+    sqlx::query("update delivery set tries = tries + 1, not_before = $2, error = $3 where seq = $1")
+        .bind(seq)
+        .bind(not_before)
+        .bind(error)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Sets a delivery aside that cannot be handled, with the reason; it blocks nobody behind it.
+pub async fn quarantine(conn: &mut Conn, seq: i64, error: &str, now: Millis) -> sqlx::Result<()> {
+    sqlx::query("update delivery set status = 'quarantined', handled_at = $3, error = $2 where seq = $1")
+        .bind(seq)
+        .bind(error)
+        .bind(now)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// How many deliveries wait, and the time at which the oldest of them came.
+pub async fn backlog(conn: &mut Conn) -> sqlx::Result<(i64, Option<Millis>)> {
+    let row = sqlx::query("select count(*) as waiting, min(received_at) as oldest from delivery where status = 'new'")
+        .fetch_one(conn)
+        .await?;
+    Ok((row.try_get("waiting")?, row.try_get("oldest")?))
+}
+
+/// When the earliest delivery that waits for a later attempt is due.
+pub async fn next_due(conn: &mut Conn, now: Millis) -> sqlx::Result<Option<Millis>> {
+    sqlx::query("select min(not_before) from delivery where status = 'new' and not_before > $1")
+        .bind(now)
+        .fetch_one(conn)
+        .await?
+        .try_get(0)
+}
+
+/// Whether a delivery is in the inbox, whatever became of it.
+pub async fn known(conn: &mut Conn, id: &str) -> sqlx::Result<bool> {
+    Ok(sqlx::query("select 1 from delivery where id = $1").bind(id).fetch_optional(conn).await?.is_some())
+}
+
+fn read(row: &Row) -> sqlx::Result<Delivery> {
+    Ok(Delivery {
+        seq: row.try_get("seq")?,
+        id: row.try_get("id")?,
+        event: row.try_get("event")?,
+        body: row.try_get("body")?,
+        sha256: row.try_get("sha256")?,
+        received_at: row.try_get("received_at")?,
+        tries: row.try_get("tries")?,
+    })
+}
