@@ -1,0 +1,223 @@
+//! The App itself: who it is, where it is installed, and which webhooks GitHub sent it.
+
+use hyper::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::client::{As, GitHub, Reply};
+use super::error::ApiError;
+use super::path::{encoded, link, query_value};
+use super::{User, millis};
+use crate::model::{Account, InstallationId, Millis, RepoName, Repository, RepositoryId};
+
+/// The App as GitHub knows it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct App {
+    /// Its id, by which "our own" is decided.
+    pub id: u64,
+    /// The slug of its address; its bot account is `<slug>[bot]`.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+    /// The person or organization that owns it.
+    pub owner: User,
+}
+
+/// As whom the bot writes and commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BotIdentity {
+    /// The App's id.
+    pub app_id: u64,
+    /// The App's slug.
+    pub slug: String,
+    /// The App's owner, whose repositories are served where `allow` is unset.
+    pub owner: Account,
+    /// The account `<slug>[bot]`.
+    pub account: Account,
+    /// Author and committer of commits.
+    pub git_name: String,
+    /// `<id>+<slug>[bot]@users.noreply.<host>`, which GitHub links to the account.
+    pub git_email: String,
+}
+
+/// The App of the configured key. <https://docs.github.com/en/rest/apps/apps#get-the-authenticated-app>
+pub async fn me(gh: &GitHub) -> Result<App, ApiError> {
+    gh.get(As::App, "/app").await
+}
+
+/// Who the bot is; asked once and then remembered.
+///
+/// The bot's account can be read by an installation only (`GET /users/…` does not take the App's own token); without one it is read as public data,
+/// which GitHub allows 60 times an hour and an Enterprise server in private mode not at all. So pass a repository as soon as one is known.
+pub async fn identity(gh: &GitHub, via: Option<&Repository>) -> Result<BotIdentity, ApiError> {
+    let find = || async {
+        let app = me(gh).await?;
+        let login = format!("{}[bot]", app.slug);
+        let account: Account =
+            gh.get(via.map_or(As::Nobody, As::Repository), &format!("/users/{}", encoded(&login))).await?;
+        Ok(BotIdentity {
+            app_id: app.id,
+            git_name: login.clone(),
+            git_email: format!("{}+{login}@users.noreply.{}", account.id, gh.0.server_host),
+            slug: app.slug,
+            owner: app.owner.account,
+            account,
+        })
+    };
+    gh.0.identity.get_or_try_init(find).await.cloned()
+}
+
+/// The installation through which the App reaches a repository; not found where it is not installed.
+/// <https://docs.github.com/en/rest/apps/apps#get-a-repository-installation-for-the-authenticated-app>
+pub async fn repository_installation(gh: &GitHub, name: &RepoName) -> Result<InstallationId, ApiError> {
+    #[derive(Deserialize)]
+    struct Installation {
+        id: InstallationId,
+    }
+
+    let path = format!("/repos/{}/{}/installation", encoded(&name.owner), encoded(&name.name));
+    Ok(gh.get::<Installation>(As::App, &path).await?.id)
+}
+
+/// One line of GitHub's log of webhooks.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DeliverySummary {
+    /// The id under which the log keeps this attempt; a redelivery has another one.
+    pub id: u64,
+    /// The `X-GitHub-Delivery` of it, the same for redeliveries.
+    pub guid: String,
+    /// When it was sent.
+    #[serde(deserialize_with = "millis")]
+    pub delivered_at: Millis,
+    /// Whether somebody asked GitHub to send it again.
+    #[serde(default)]
+    pub redelivery: bool,
+    /// The name of the event, without its action.
+    pub event: String,
+    /// The action within the event.
+    #[serde(default)]
+    pub action: Option<String>,
+    /// The status with which we, or something in front of us, answered; 0 where nobody did.
+    #[serde(default)]
+    pub status_code: u16,
+    /// The installation that it concerns.
+    #[serde(default)]
+    pub installation_id: Option<InstallationId>,
+    /// The repository that it concerns.
+    #[serde(default)]
+    pub repository_id: Option<RepositoryId>,
+}
+
+/// A part of the log, newest first.
+#[derive(Clone, Debug)]
+pub struct DeliveryPage {
+    /// Its lines.
+    pub deliveries: Vec<DeliverySummary>,
+    /// What leads to older ones.
+    pub next: Option<String>,
+}
+
+/// One part of GitHub's log of webhooks, from the newest or from a cursor on.
+/// <https://docs.github.com/en/rest/apps/webhooks#list-deliveries-for-an-app-webhook>
+pub async fn deliveries(gh: &GitHub, cursor: Option<&str>) -> Result<DeliveryPage, ApiError> {
+    let mut path = "/app/hook/deliveries?per_page=100".to_owned();
+    if let Some(cursor) = cursor {
+        path.push_str("&cursor=");
+        path.push_str(cursor);
+    }
+    let reply: Reply<Vec<DeliverySummary>> = gh.call(As::App, Method::GET, &path, None::<&()>).await?;
+    // Only the cursor is taken, as it is written in the link, so the page cannot lead elsewhere.
+    let next = link(&reply.headers, "next").and_then(|target| query_value(target, "cursor")).map(str::to_owned);
+    Ok(DeliveryPage { deliveries: reply.body, next })
+}
+
+/// One webhook with its content.
+#[derive(Debug, Deserialize)]
+pub struct Delivery {
+    /// What the log's line says of it.
+    #[serde(flatten)]
+    pub summary: DeliverySummary,
+    /// What GitHub sent.
+    pub request: DeliveryRequest,
+}
+
+/// What GitHub sent.
+#[derive(Debug)]
+pub struct DeliveryRequest {
+    /// The payload, as GitHub's JSON: equal in meaning to what was sent, not byte by byte. `None` where GitHub no longer has it.
+    pub payload: Option<Box<RawValue>>,
+}
+
+impl<'de> Deserialize<'de> for DeliveryRequest {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        // `flatten` above buffers, which RawValue does not survive, so the payload goes through a value.
+        #[derive(Deserialize)]
+        struct Request {
+            #[serde(default)]
+            payload: Option<serde_json::Value>,
+        }
+
+        let payload = Request::deserialize(from)?.payload;
+        let payload = payload.as_ref().map(serde_json::value::to_raw_value).transpose();
+        Ok(Self { payload: payload.map_err(serde::de::Error::custom)? })
+    }
+}
+
+/// A webhook of the log with its payload.
+/// <https://docs.github.com/en/rest/apps/webhooks#get-a-delivery-for-an-app-webhook>
+pub async fn delivery(gh: &GitHub, id: u64) -> Result<Delivery, ApiError> {
+    gh.get(As::App, &format!("/app/hook/deliveries/{id}")).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Fake, respond};
+    use super::*;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn the_bot_is_known_by_its_account_and_asked_for_once() {
+        let fake = Fake::start("", |request| match request.path.as_str() {
+            "/app" => respond(
+                200,
+                json!({ "id": 7, "slug": "track-x", "name": "Track X", "owner": { "id": 1, "login": "octo" } }),
+            ),
+            "/users/track-x%5Bbot%5D" => respond(200, json!({ "id": 99, "login": "track-x[bot]", "type": "Bot" })),
+            _ => respond(404, json!({ "message": "Not Found" })),
+        })
+        .await;
+        let gh = fake.client();
+        let bot = identity(&gh, Some(&fake.repo())).await.unwrap();
+        assert_eq!(bot.git_email, "99+track-x[bot]@users.noreply.github.example");
+        assert_eq!((bot.git_name.as_str(), bot.account.id.0, bot.owner.login.as_str()), ("track-x[bot]", 99, "octo"));
+        identity(&gh, None).await.unwrap();
+        assert_eq!(fake.count("GET", "/app"), 1);
+    }
+
+    #[tokio::test]
+    async fn the_log_is_read_by_cursor_and_the_payload_survives() {
+        let line = |id: u64| json!({ "id": id, "guid": "g", "delivered_at": "2026-11-21T09:00:00.25Z", "event": "issues", "action": "opened", "status_code": 0, "installation_id": null, "repository_id": 5 });
+        let fake = Fake::start("", move |request| match (request.path.as_str(), request.query.as_str()) {
+            ("/app/hook/deliveries", "per_page=100") => respond(200, json!([line(12345678901234567)]))
+                .header("link", r#"<http://elsewhere/app/hook/deliveries?per_page=100&cursor=v1_8>; rel="next""#),
+            ("/app/hook/deliveries", "per_page=100&cursor=v1_8") => respond(200, json!([line(8)])),
+            ("/app/hook/deliveries/8", _) => {
+                let mut full = line(8);
+                full["request"] =
+                    json!({ "headers": {}, "payload": { "action": "opened", "n": 12345678901234567u64 } });
+                respond(200, full)
+            }
+            _ => respond(404, json!({})),
+        })
+        .await;
+        let gh = fake.client();
+        let first = deliveries(&gh, None).await.unwrap();
+        assert_eq!(first.deliveries[0].id, 12345678901234567);
+        assert_eq!(first.deliveries[0].delivered_at % 1_000, 250);
+        let second = deliveries(&gh, first.next.as_deref()).await.unwrap();
+        assert_eq!((second.deliveries[0].id, second.next), (8, None));
+        let full = delivery(&gh, 8).await.unwrap();
+        assert_eq!(full.summary.repository_id, Some(RepositoryId(5)));
+        assert_eq!(full.request.payload.unwrap().get(), r#"{"action":"opened","n":12345678901234567}"#);
+    }
+}

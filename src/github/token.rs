@@ -1,0 +1,192 @@
+//! The App's credentials: its own signed token, and installation tokens narrowed to one repository and few permissions.
+//!
+//! octocrab could make both, but not narrow permissions, not correct its clock by GitHub's, and not mint once for many callers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use hyper::Method;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::client::{As, GitHub, Request};
+use super::error::ApiError;
+use crate::model::{InstallationId, Millis, Repository, RepositoryId};
+
+/// A token is used this long at most, though GitHub's live an hour: a run's push must not meet the end of one (T31).
+const LONGEST_USE: Millis = 45 * 60 * 1_000;
+/// A token that ends sooner than this is not handed out from the cache; one that lives shorter than twice as long is used for half its life.
+const MARGIN: Millis = 60_000;
+
+/// The App's id and key.
+pub(super) struct AppKey {
+    pub app_id: u64,
+    key: EncodingKey,
+}
+
+/// Claims of the App's own token
+/// (<https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>).
+#[derive(Serialize)]
+struct Claims {
+    iss: u64,
+    iat: i64,
+    exp: i64,
+}
+
+impl AppKey {
+    /// Reads the key and signs once with it, so that a bad key is found at start.
+    pub fn new(app_id: u64, pem: &SecretString) -> anyhow::Result<Self> {
+        const REMEDY: &str = "the App's private key is not usable: it must be the RSA key in PEM that GitHub gave (-----BEGIN RSA PRIVATE KEY-----); \
+            set GITHUB_APP_PRIVATE_KEY or GITHUB_APP_PRIVATE_KEY_PATH";
+        let key = EncodingKey::from_rsa_pem(pem.expose_secret().as_bytes()).context(REMEDY)?;
+        let key = Self { app_id, key };
+        key.sign(0).context(REMEDY)?;
+        Ok(key)
+    }
+
+    /// The App's token at GitHub's time `now`: issued a minute ago and good for nine, within the ten that GitHub allows.
+    fn sign(&self, now: Millis) -> Result<SecretString, jsonwebtoken::errors::Error> {
+        let now = now / 1_000;
+        let claims = Claims { iss: self.app_id, iat: now - 60, exp: now + 540 };
+        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key).map(SecretString::from)
+    }
+}
+
+/// What a token may do in its one repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Access {
+    /// Calls of the API: comments, reactions, labels and pull requests; files are only read.
+    Api,
+    /// `git fetch`.
+    GitRead,
+    /// `git push`.
+    GitWrite,
+}
+
+impl Access {
+    /// The permissions asked for. `workflows` is never among them, so GitHub itself refuses a push that touches one.
+    fn permissions(self) -> serde_json::Value {
+        match self {
+            Self::Api => json!({ "contents": "read", "issues": "write", "metadata": "read", "pull_requests": "write" }),
+            Self::GitRead => json!({ "contents": "read" }),
+            Self::GitWrite => json!({ "contents": "write" }),
+        }
+    }
+}
+
+/// Which token is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Scope {
+    installation: InstallationId,
+    repository: RepositoryId,
+    access: Access,
+}
+
+impl Scope {
+    pub fn new(repo: &Repository, access: Access) -> Self {
+        Self { installation: repo.installation, repository: repo.id, access }
+    }
+}
+
+struct Token {
+    secret: SecretString,
+    /// By our clock.
+    until: Millis,
+}
+
+/// Each token has a lock of its own, held while it is made: callers that come meanwhile wait for the same one.
+type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+/// The tokens that are in use.
+#[derive(Default)]
+pub(super) struct Tokens(Mutex<HashMap<Scope, Slot>>);
+
+impl Tokens {
+    fn slot(&self, scope: Scope) -> Slot {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(scope).or_default().clone()
+    }
+}
+
+impl GitHub {
+    /// A token for git and nothing else, for this repository and no other: `contents: write` or `contents: read`.
+    ///
+    /// It is kept for at most 45 minutes; [`GitHub::forget_git_token`] after git was refused with it makes the next call mint a new one.
+    ///
+    /// # Errors
+    /// Also while a rate limit holds: git's requests count as the installation's (F10).
+    pub async fn git_token(&self, repo: &Repository, write: bool) -> Result<SecretString, ApiError> {
+        self.check_limit(Some(repo.installation), || if write { "git push" } else { "git fetch" }.to_owned())?;
+        self.token(git_scope(repo, write)).await
+    }
+
+    /// Drops a git token that the server no longer accepts.
+    pub async fn forget_git_token(&self, repo: &Repository, write: bool) {
+        *self.0.tokens.slot(git_scope(repo, write)).lock().await = None;
+    }
+
+    /// The App's own token.
+    pub(super) fn app_token(&self) -> Result<SecretString, ApiError> {
+        self.0.key.sign(self.github_now()).map_err(|error| ApiError::Unauthorized {
+            call: "signing as the App".to_owned(),
+            message: error.to_string(),
+        })
+    }
+
+    /// A token of this scope, from the cache or minted once for all who wait.
+    pub(super) fn token(&self, scope: Scope) -> BoxFuture<'_, Result<SecretString, ApiError>> {
+        // Boxed because minting is a call itself, and calls need tokens.
+        Box::pin(async move {
+            let slot = self.0.tokens.slot(scope);
+            let mut token = slot.lock().await;
+            if let Some(token) = &*token
+                && token.until > self.0.clock.now()
+            {
+                return Ok(token.secret.clone());
+            }
+            *token = None;
+            let minted = self.mint(scope).await?;
+            Ok(token.insert(minted).secret.clone())
+        })
+    }
+
+    /// Drops a token unless another caller has replaced it already.
+    pub(super) async fn forget_token(&self, scope: Scope, refused: &SecretString) {
+        let slot = self.0.tokens.slot(scope);
+        let mut token = slot.lock().await;
+        if token.as_ref().is_some_and(|token| token.secret.expose_secret() == refused.expose_secret()) {
+            *token = None;
+        }
+    }
+
+    /// <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>
+    async fn mint(&self, scope: Scope) -> Result<Token, ApiError> {
+        #[derive(Deserialize)]
+        struct Minted {
+            token: String,
+            #[serde(deserialize_with = "super::millis")]
+            expires_at: Millis,
+        }
+
+        let body = json!({ "repository_ids": [scope.repository], "permissions": scope.access.permissions() });
+        let mut request = Request {
+            method: Method::POST,
+            path: format!("/app/installations/{}/access_tokens", scope.installation),
+            body: Some(body.to_string()),
+        };
+        let answer = self.exchange(As::App, &mut request).await?;
+        // The text of the error would quote the reply, which holds the token.
+        let minted: Minted = serde_json::from_slice(&answer.body)
+            .map_err(|_| request.unreadable("it holds no token and expires_at".to_owned()))?;
+        let now = self.0.clock.now();
+        let life = minted.expires_at - self.skew() - now;
+        Ok(Token { secret: minted.token.into(), until: now + (life - MARGIN.min(life / 2)).min(LONGEST_USE) })
+    }
+}
+
+fn git_scope(repo: &Repository, write: bool) -> Scope {
+    Scope::new(repo, if write { Access::GitWrite } else { Access::GitRead })
+}
