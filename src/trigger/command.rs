@@ -1,0 +1,209 @@
+//! What can be asked for in a comment.
+//!
+//! A command lives here and nowhere else: its variant, its line in [`COMMANDS`] with usage and example, and its tests. Help is made from the
+//! same table.
+
+mod grammar;
+mod lines;
+
+use crate::trigger::names::{Rule, check_branch, check_model, check_name};
+use grammar::Given;
+
+/// More commands than this in one text are nobody's honest wish; the rest is not obeyed.
+const MAX_COMMANDS: usize = 16;
+
+/// GitHub stores texts of up to 65,536 characters; what is longer was not written there.
+const MAX_TEXT: usize = 4 * 65_536;
+
+/// One wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Start a run.
+    Dispatch(Dispatch),
+    /// End the live run.
+    Cancel,
+    /// Run the last ask again.
+    Retry,
+    /// Say how things are.
+    Status,
+    /// Explain the latest decisions.
+    Why,
+    /// Say what can be asked for.
+    Help,
+}
+
+/// How to start a run; what is `None` is chosen by others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dispatch {
+    /// Name of the agent.
+    pub agent: Option<String>,
+    /// The model to ask the agent for.
+    pub model: Option<String>,
+    /// Name of the runner.
+    pub runner: Option<String>,
+    /// Name of the profile.
+    pub profile: Option<String>,
+    /// Branch to start from, valid by git's rules.
+    pub base: Option<String>,
+    /// Whether to leave an open line of work alone.
+    pub fresh: bool,
+    /// The free text after the command: raw Markdown, all of it.
+    pub instructions: String,
+}
+
+/// A line that begins like a command and is none, in words for a reply. All three are safe to show in a comment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// What is wrong.
+    pub what: String,
+    /// What was probably meant.
+    pub nearest: Option<String>,
+    /// How it is written right: the usage line, or the list of commands.
+    pub usage: String,
+}
+
+/// The commands of a text in order, the wrong ones as mistakes. Only lines of plain paragraph text are looked at.
+pub fn parse(text: &str) -> Vec<Result<Command, Mistake>> {
+    if text.len() > MAX_TEXT {
+        return Vec::new();
+    }
+    let starts = lines::starts(text);
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let mut parsed: Vec<_> =
+        starts.iter().zip(ends).take(MAX_COMMANDS).map(|(start, end)| grammar::parse(&text[*start..end])).collect();
+    if starts.len() > MAX_COMMANDS {
+        parsed.push(Err(Mistake {
+            what: format!("one comment can hold {MAX_COMMANDS} commands; those after that are left out"),
+            nearest: None,
+            usage: "`/track help`".to_owned(),
+        }));
+    }
+    parsed
+}
+
+/// One line of the table of commands.
+pub(super) struct Spec {
+    /// The word after `/track`.
+    pub verb: &'static str,
+    /// Words that people try instead.
+    akin: &'static [&'static str],
+    /// Its options.
+    pub options: &'static [OptionSpec],
+    /// What its free text is called, if it has any.
+    text: Option<&'static str>,
+    /// What it does.
+    pub about: &'static str,
+    /// A line that somebody could write.
+    pub example: &'static str,
+    build: fn(Given) -> Command,
+}
+
+/// An option of a command.
+pub(super) struct OptionSpec {
+    /// Its name, without the dashes.
+    pub name: &'static str,
+    /// Placeholder and rule of its value; `None` for a switch.
+    pub value: Option<(&'static str, Rule)>,
+    /// What it does.
+    pub about: &'static str,
+}
+
+/// Every command there is.
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec {
+        verb: "dispatch",
+        akin: &["run", "start", "go", "do", "fix", "implement", "work"],
+        options: &[
+            OptionSpec { name: "agent", value: Some(("A", check_name)), about: "the agent that works" },
+            OptionSpec { name: "model", value: Some(("M", check_model)), about: "the model that it uses" },
+            OptionSpec { name: "runner", value: Some(("R", check_name)), about: "the machine on which it works" },
+            OptionSpec {
+                name: "profile",
+                value: Some(("P", check_name)),
+                about: "a named set of agent, model and instructions",
+            },
+            OptionSpec { name: "base", value: Some(("B", check_branch)), about: "the branch to start from" },
+            OptionSpec { name: "fresh", value: None, about: "begin a new line of work beside the open one" },
+        ],
+        text: Some("instructions"),
+        about: "Starts work on this issue; with an open pull request, goes on with it.",
+        example: "/track dispatch --agent claude keep the public API as it is",
+        build: |mut given| {
+            Command::Dispatch(Dispatch {
+                agent: given.value("agent"),
+                model: given.value("model"),
+                runner: given.value("runner"),
+                profile: given.value("profile"),
+                base: given.value("base"),
+                fresh: given.flag("fresh"),
+                instructions: given.text,
+            })
+        },
+    },
+    Spec {
+        verb: "cancel",
+        akin: &["stop", "abort", "kill", "end"],
+        options: &[],
+        text: None,
+        about: "Ends the live run, wherever it is.",
+        example: "/track cancel",
+        build: |_| Command::Cancel,
+    },
+    Spec {
+        verb: "retry",
+        akin: &["again", "rerun", "restart", "redo"],
+        options: &[],
+        text: None,
+        about: "Runs the last request once more.",
+        example: "/track retry",
+        build: |_| Command::Retry,
+    },
+    Spec {
+        verb: "status",
+        akin: &["list", "show", "info", "state"],
+        options: &[],
+        text: None,
+        about: "Says what runs here, and how the last runs ended.",
+        example: "/track status",
+        build: |_| Command::Status,
+    },
+    Spec {
+        verb: "why",
+        akin: &["explain", "log"],
+        options: &[],
+        text: None,
+        about: "Explains what was decided about the latest requests here.",
+        example: "/track why",
+        build: |_| Command::Why,
+    },
+    Spec {
+        verb: "help",
+        akin: &["usage", "commands", "-h", "--help", "?"],
+        options: &[],
+        text: None,
+        about: "Shows this list.",
+        example: "/track help",
+        build: |_| Command::Help,
+    },
+];
+
+impl Spec {
+    /// The usage line, without code marks.
+    pub fn usage(&self) -> String {
+        let options = self.options.iter().map(|option| match option.value {
+            Some((placeholder, _)) => format!(" [--{} {placeholder}]", option.name),
+            None => format!(" [--{}]", option.name),
+        });
+        let text = self.text.map(|text| format!(" [{text}]"));
+        format!("/track {}{}{}", self.verb, options.collect::<String>(), text.unwrap_or_default())
+    }
+
+    fn mistake(&self, what: String, nearest: Option<String>) -> Mistake {
+        Mistake { what, nearest, usage: format!("`{}`", self.usage()) }
+    }
+}
+
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod tests;

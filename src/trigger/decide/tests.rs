@@ -1,0 +1,251 @@
+use super::*;
+use crate::model::AccountId;
+use crate::trigger::command;
+
+/// An open issue in a repository without a policy, nothing live, one runner.
+fn facts() -> Facts {
+    Facts {
+        open: true,
+        archived: false,
+        foreign_pull: false,
+        live: None,
+        last: None,
+        line_agent: None,
+        policy: Ok(Policy::default()),
+        agents: vec!["codex".into(), "claude".into(), "scripted".into()],
+        profiles: vec![ProfileFacts { name: "careful".into(), agent: "claude".into(), model: Some("opus".into()) }],
+        runners: vec![("build-1".into(), None)],
+        default_agent: "codex".into(),
+        limits: Limits::default(),
+        asked_last_hour: 0,
+        cost_last_day: 0.0,
+    }
+}
+
+fn policy(text: &str) -> Result<Policy, String> {
+    super::super::policy::parse(text.as_bytes(), &Limits::default()).map_err(|error| error.to_string())
+}
+
+fn wish(text: &str) -> Wish {
+    if let Some(selects) = text.strip_prefix("label track") {
+        return Wish::Label { selects: selects.strip_prefix(':').map(str::to_owned) };
+    }
+    let mut parsed = command::parse(text);
+    assert_eq!(parsed.len(), 1, "{text}");
+    parsed.remove(0).map_or_else(Wish::Mistake, Wish::Command)
+}
+
+/// The decision in a line.
+fn decided(text: &str, facts: &Facts) -> String {
+    match decide(&wish(text), facts) {
+        Decision::Start(start) => {
+            let Start { agent, chosen_by, model, profile, runner, base, fresh, instructions, .. } = start;
+            let mut told = format!("start {agent} by {}", chosen_by.as_str());
+            let said = [("model", model), ("profile", profile), ("runner", runner), ("base", base)];
+            for (what, value) in said.into_iter().filter_map(|(what, value)| Some((what, value?))) {
+                told += &format!(", {what} {value}");
+            }
+            if fresh {
+                told += ", fresh";
+            }
+            if !instructions.is_empty() {
+                told += &format!(": {instructions}");
+            }
+            told
+        }
+        Decision::Retry { attempt, .. } => format!("retry, attempt {attempt}"),
+        Decision::Cancel { .. } => "cancel".to_owned(),
+        Decision::Answer(question) => format!("answer {question:?}"),
+        Decision::Refuse { reason, .. } => format!("refuse {reason}"),
+    }
+}
+
+/// What the actor reads.
+fn refusal(text: &str, facts: &Facts) -> String {
+    match decide(&wish(text), facts) {
+        Decision::Refuse { text, .. } => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn live(status: Status) -> Option<(RunId, Status, bool)> {
+    Some((run(), status, false))
+}
+
+fn run() -> RunId {
+    "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap()
+}
+
+fn last(outcome: Outcome) -> Option<LastRun> {
+    Some(LastRun { id: run(), outcome, attempt: 1 })
+}
+
+// B01
+#[test]
+fn every_wish_has_its_decision() {
+    for (text, decision) in [
+        ("label track", "start codex by default_agent"),
+        ("/track dispatch", "start codex by default_agent"),
+        ("/track dispatch be quick", "start codex by default_agent: be quick"),
+        (
+            "/track dispatch --model m --runner build-1 --base develop --fresh go",
+            "start codex by default_agent, model m, runner build-1, base develop, fresh: go",
+        ),
+        ("/track dispatch --runner build-2", "refuse unknown_runner"),
+        ("/track cancel", "refuse nothing_live"),
+        ("/track retry", "refuse nothing_to_retry"),
+        ("/track status", "answer Status"),
+        ("/track why", "answer Why"),
+        ("/track help", "answer Help"),
+        ("/track hlep", "refuse bad_command"),
+    ] {
+        assert_eq!(decided(text, &facts()), decision, "{text}");
+    }
+}
+
+// B14
+#[test]
+fn the_agent_and_the_model_are_those_of_the_first_who_chose() {
+    let line = || Facts { line_agent: Some("scripted".into()), ..facts() };
+    let with = |text: &str| Facts { policy: policy(text), ..facts() };
+    let runner = |agent: &str| Facts { runners: vec![("build-1".into(), Some(agent.into()))], ..facts() };
+    for (text, facts, decision) in [
+        ("/track dispatch --agent claude", line(), "start claude by the command"),
+        ("label track:claude", line(), "start claude by the label"),
+        ("/track dispatch", line(), "start scripted by the previous run of this line"),
+        ("/track dispatch", with("agent: claude"), "start claude by .github/track.yml"),
+        ("/track dispatch", runner("claude"), "start claude by the runner's configuration"),
+        ("label track:careful", facts(), "start claude by the label, model opus, profile careful"),
+        ("/track dispatch --profile careful", facts(), "start claude by the command, model opus, profile careful"),
+        ("/track dispatch", with("profile: careful"), "start claude by .github/track.yml, model opus, profile careful"),
+        // The model of a profile or policy goes with its agent, never with another one.
+        ("/track dispatch --agent codex --profile careful", facts(), "start codex by the command, profile careful"),
+        ("/track dispatch --agent codex", with("profile: careful"), "start codex by the command"),
+        ("/track dispatch", with("model: gpt"), "start codex by default_agent, model gpt"),
+        ("/track dispatch", with("agent: claude\nmodel: haiku"), "start claude by .github/track.yml, model haiku"),
+        ("/track dispatch --agent codex", with("agent: claude\nmodel: haiku"), "start codex by the command"),
+        (
+            "/track dispatch --model m",
+            with("agent: claude\nmodel: haiku"),
+            "start claude by .github/track.yml, model m",
+        ),
+        ("label track:nobody", facts(), "refuse unknown_agent"),
+        ("/track dispatch --agent nobody", facts(), "refuse unknown_agent"),
+        ("/track dispatch --profile nobody", facts(), "refuse unknown_profile"),
+        ("/track dispatch", with("agent: nobody"), "refuse unknown_agent"),
+    ] {
+        assert_eq!(decided(text, &facts), decision, "{text} with {:?}", facts.policy);
+    }
+    let both = Facts { line_agent: Some("codex".into()), policy: policy("profile: careful"), ..facts() };
+    assert_eq!(decided("/track dispatch", &both), "start codex by the previous run of this line, profile careful");
+}
+
+// B02, B04
+#[test]
+fn what_forbids_a_start_forbids_every_way_to_start() {
+    let limits = Limits::default();
+    let forbidden = [
+        ("archived", Facts { archived: true, ..facts() }),
+        ("closed", Facts { open: false, ..facts() }),
+        ("already_live", Facts { live: live(Status::Queued), ..facts() }),
+        ("already_live", Facts { live: live(Status::Publishing), ..facts() }),
+        ("user_limit", Facts { asked_last_hour: limits.runs_per_user_hour.into(), ..facts() }),
+        ("cost_limit", Facts { cost_last_day: limits.cost_usd_per_day, ..facts() }),
+        ("wrong_place", Facts { foreign_pull: true, ..facts() }),
+    ];
+    for (reason, facts) in forbidden {
+        let facts = Facts { last: last(Outcome::Failed), ..facts };
+        for text in ["label track", "/track dispatch", "/track dispatch --fresh", "/track retry"] {
+            assert_eq!(decided(text, &facts), format!("refuse {reason}"), "{text}");
+        }
+        for text in ["/track status", "/track why", "/track help"] {
+            assert!(decided(text, &facts).starts_with("answer"), "questions are always answered");
+        }
+    }
+    let below = Facts { asked_last_hour: i64::from(limits.runs_per_user_hour) - 1, cost_last_day: 99.99, ..facts() };
+    assert_eq!(decided("/track dispatch", &below), "start codex by default_agent");
+}
+
+// B10
+#[test]
+fn a_live_run_can_be_canceled_until_it_is_published() {
+    for (status, decision) in [
+        (Status::Queued, "cancel"),
+        (Status::Preparing, "cancel"),
+        (Status::Running, "cancel"),
+        (Status::Publishing, "refuse too_late"),
+    ] {
+        assert_eq!(decided("/track cancel", &Facts { live: live(status), ..facts() }), decision, "{status}");
+    }
+}
+
+#[test]
+fn only_what_did_not_succeed_is_tried_again() {
+    for &outcome in Outcome::ALL {
+        let decision = if outcome == Outcome::Succeeded { "refuse last_succeeded" } else { "retry, attempt 2" };
+        assert_eq!(decided("/track retry", &Facts { last: last(outcome), ..facts() }), decision, "{outcome}");
+    }
+}
+
+#[test]
+fn a_policy_that_cannot_be_followed_starts_nothing() {
+    let bad = Facts { policy: policy("agnet: codex"), ..facts() };
+    assert_eq!(decided("label track", &bad), "refuse bad_policy");
+    insta::assert_snapshot!(refusal("/track dispatch", &bad), @"`.github/track.yml`, line 1, column 1: there is no key `agnet`. Did you mean `agent`?");
+}
+
+#[test]
+fn refusals_say_what_is_wrong_and_what_to_do() {
+    let with = |text: &str| Facts { policy: policy(text), ..facts() };
+    insta::assert_snapshot!(refusal("/track dispach", &facts()), @"
+    There is no command `dispach`. Did you mean `/track dispatch`?
+
+    Usage: `/track dispatch`, `/track cancel`, `/track retry`, `/track status`, `/track why`, `/track help`
+    ");
+    insta::assert_snapshot!(refusal("/track dispatch --agnet x", &facts()), @"
+    `dispatch` has no option `--agnet`. Did you mean `--agent`?
+
+    Usage: `/track dispatch [--agent A] [--model M] [--runner R] [--profile P] [--base B] [--fresh] [instructions]`
+    ");
+    insta::assert_snapshot!(refusal("/track dispatch --base a..b", &facts()), @"
+    `a..b` is no value for `--base`: git allows no branch that contains `..` or ends with `.`.
+
+    Usage: `/track dispatch [--agent A] [--model M] [--runner R] [--profile P] [--base B] [--fresh] [instructions]`
+    ");
+    insta::assert_snapshot!(refusal("label track:nobody", &facts()), @"There is no agent `nobody`. Agents: `codex`, `claude`, `scripted`.");
+    insta::assert_snapshot!(refusal("/track dispatch", &with("agent: nobody")), @"There is no agent `nobody`, which `.github/track.yml` names. Agents: `codex`, `claude`, `scripted`.");
+    insta::assert_snapshot!(refusal("/track dispatch --profile nobody", &facts()), @"There is no profile `nobody`. Profiles: `careful`.");
+    insta::assert_snapshot!(refusal("/track dispatch", &with("profile: nobody")), @"There is no profile `nobody`, which `.github/track.yml` names. Profiles: `careful`.");
+    insta::assert_snapshot!(refusal("/track dispatch --runner nowhere", &facts()), @"There is no runner `nowhere`. Runners: `build-1`.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { foreign_pull: true, ..facts() }), @"`/track dispatch` works on issues and on pull requests that track opened; this pull request is somebody else's. Open an issue that says what to do, and dispatch there.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { archived: true, ..facts() }), @"This repository is archived, so nothing can be pushed. Unarchive it first.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { open: false, ..facts() }), @"This is closed. Reopen it first, then ask again.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { live: live(Status::Running), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. Wait for it, or end it with `/track cancel`.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { live: Some((run(), Status::Running, true)), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. It is being canceled; ask again when it is over.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { asked_last_hour: 10, ..facts() }), @"You have reached the limit of runs per person and hour (10 of 10, `runs_per_user_hour`). Ask again later.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { cost_last_day: 100.5, ..facts() }), @"The runs of the last 24 hours cost $100.50, and $100.00 a day is the limit (`cost_usd_per_day`). Ask again later.");
+    insta::assert_snapshot!(refusal("/track cancel", &facts()), @"Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.");
+    insta::assert_snapshot!(refusal("/track cancel", &Facts { live: live(Status::Publishing), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is over and being published, so there is nothing left to cancel.");
+    insta::assert_snapshot!(refusal("/track retry", &facts()), @"There is no run to try again here. `/track dispatch` starts the first one.");
+    insta::assert_snapshot!(refusal("/track retry", &Facts { last: last(Outcome::Succeeded), ..facts() }), @"The last run succeeded. To have more done, say what: `/track dispatch <what to change>`.");
+}
+
+// T15
+#[test]
+fn no_refusal_holds_a_live_command() {
+    for text in
+        ["/track dispach", "/track dispatch --agnet x", "/track stop", "/track", "/track cancel", "/track retry"]
+    {
+        assert_eq!(command::parse(&refusal(text, &facts())), [], "{text}");
+    }
+}
+
+// T12, T16
+#[test]
+fn entitled_is_who_may_write_and_is_who_he_seems() {
+    let actor = Account { id: AccountId(7), login: "mona".into() };
+    assert_eq!(standing(&actor, true, Some(AccountId(7))), Standing::Entitled);
+    assert_eq!(standing(&actor, false, Some(AccountId(7))), Standing::Stranger);
+    assert_eq!(standing(&actor, true, Some(AccountId(8))), Standing::Stranger, "the login has another owner now");
+    assert_eq!(standing(&actor, true, None), Standing::Stranger);
+}

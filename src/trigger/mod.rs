@@ -1,0 +1,10 @@
+//! From an event to what somebody wants, purely: commands and labels, the repository's policy, which repositories are served, and who
+//! chooses the agent.
+
+pub mod allow;
+pub mod choose;
+pub mod command;
+pub mod decide;
+pub mod help;
+mod names;
+pub mod policy;
