@@ -1,0 +1,172 @@
+//! The machines that are configured, by name, and which of them are out of service.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::future::join_all;
+use tracing::{error, warn};
+
+use super::hostkeys::{self, HostKey};
+use super::keys;
+use super::ssh::{Ssh, SshSettings};
+use super::{Host, Local, Machine};
+use crate::config::{RunnerConfig, Transport};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A socket's path may have 107 bytes (unix(7)); ssh adds a random suffix and the crate a folder of its own below ours.
+const LONGEST_CONTROL_FOLDER: usize = 50;
+
+/// A machine as the queue sees it.
+#[derive(Clone, Debug)]
+pub struct Slots {
+    /// Its name.
+    pub name: String,
+    /// Runs at once.
+    pub total: u32,
+    /// Whether it is in service.
+    pub in_service: bool,
+}
+
+/// The configured machines.
+pub struct Pool {
+    home: PathBuf,
+    instance: String,
+    machines: Mutex<BTreeMap<String, Entry>>,
+}
+
+struct Entry {
+    machine: Arc<Machine>,
+    out_of_service: Option<String>,
+}
+
+impl Pool {
+    /// An empty pool; keys and pinned host keys lie below `home`, everything on the machines below `<root>/<instance>`.
+    pub fn new(home: &Path, instance: &str) -> Self {
+        Self { home: home.to_owned(), instance: instance.to_owned(), machines: Mutex::default() }
+    }
+
+    /// Adds a machine, or replaces the one of the same name.
+    pub async fn add(&self, config: RunnerConfig) -> Result<()> {
+        let name = config.name.clone();
+        let host: Arc<dyn Host> = match config.transport {
+            Transport::Local => Arc::new(Local),
+            Transport::Ssh => Arc::new(Ssh::new(self.ssh_settings(&config).await?)?),
+        };
+        let machine = Arc::new(Machine::new(config, host, self.instance.clone()));
+        let before = self.lock().insert(name, Entry { machine, out_of_service: None });
+        if let Some(before) = before {
+            before.machine.host().close().await;
+        }
+        Ok(())
+    }
+
+    /// Forgets a machine and ends its connections; what runs there goes on.
+    pub async fn remove(&self, name: &str) -> bool {
+        let removed = self.lock().remove(name);
+        match removed {
+            Some(entry) => {
+                entry.machine.host().close().await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The machine of this name.
+    pub fn get(&self, name: &str) -> Option<Arc<Machine>> {
+        self.lock().get(name).map(|entry| entry.machine.clone())
+    }
+
+    /// Every machine, by name.
+    pub fn all(&self) -> Vec<Arc<Machine>> {
+        self.lock().values().map(|entry| entry.machine.clone()).collect()
+    }
+
+    /// Names and slots, as the queue needs them.
+    pub fn slots(&self) -> Vec<Slots> {
+        let slots = |(name, entry): (&String, &Entry)| Slots {
+            name: name.clone(),
+            total: entry.machine.config().slots,
+            in_service: entry.out_of_service.is_none(),
+        };
+        self.lock().iter().map(slots).collect()
+    }
+
+    /// Names with each one's default agent, as decisions need them.
+    pub fn defaults(&self) -> Vec<(String, Option<String>)> {
+        self.lock().iter().map(|(name, entry)| (name.clone(), entry.machine.config().agent.clone())).collect()
+    }
+
+    /// Takes a machine out of service, loudly: a changed host key may be somebody in between (T38).
+    pub fn quarantine(&self, name: &str, why: &str) {
+        if let Some(entry) = self.lock().get_mut(name)
+            && entry.out_of_service.is_none()
+        {
+            error!(
+                "runner {name} is out of service: {why}. If the machine was reinstalled, remove the runner and add it again"
+            );
+            entry.out_of_service = Some(why.to_owned());
+        }
+    }
+
+    /// Why a machine is out of service, if it is.
+    pub fn out_of_service(&self, name: &str) -> Option<String> {
+        self.lock().get(name)?.out_of_service.clone()
+    }
+
+    /// Ends all connections.
+    pub async fn close(&self) {
+        let machines = self.all();
+        join_all(machines.iter().map(|machine| machine.host().close())).await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ssh_settings(&self, config: &RunnerConfig) -> Result<SshSettings> {
+        let name = &config.name;
+        let host = config.host.clone().with_context(|| format!("runner {name} has no host"))?;
+        let user = config.user.clone().with_context(|| format!("runner {name} has no user"))?;
+        let port = config.port.unwrap_or(22);
+        let key_path = match &config.key_path {
+            Some(path) => keys::given(path).await?.private,
+            None => keys::own(&self.home).await?.private,
+        };
+        let known_hosts_path = match (&config.host_key, &config.known_hosts_path) {
+            (Some(key), _) => {
+                let key: HostKey = key.parse().with_context(|| format!("host_key of runner {name}"))?;
+                let path = self.home.join("keys").join(format!("known_hosts_{name}"));
+                hostkeys::pin(&path, &host, port, &[key])?;
+                path
+            }
+            (None, Some(path)) => path.clone(),
+            (None, None) => bail!(
+                "runner {name} has no pinned host key: set host_key or known_hosts_path, or add it with `track runner add`, which shows the fingerprint"
+            ),
+        };
+        let control_dir = control_folder(&self.home, &self.instance)?;
+        Ok(SshSettings { host, user, port, key_path, known_hosts_path, control_dir, connect_timeout: CONNECT_TIMEOUT })
+    }
+}
+
+/// A private folder for control sockets whose path is short enough for one.
+fn control_folder(home: &Path, instance: &str) -> Result<PathBuf> {
+    let below_home = home.join("ssh");
+    let folder = if below_home.as_os_str().len() <= LONGEST_CONTROL_FOLDER {
+        below_home
+    } else {
+        std::env::temp_dir().join(format!("track-{}", &instance[instance.len().saturating_sub(10)..]))
+    };
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).with_context(|| {
+        warn!("{} belongs to somebody else", folder.display());
+        format!("{} cannot be made private", folder.display())
+    })?;
+    Ok(folder)
+}

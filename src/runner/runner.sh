@@ -1,0 +1,1109 @@
+#!/usr/bin/env bash
+# What track does on a runner. The bot installs this file under its content hash and calls
+#
+#     bash <root>/<instance>/bin/runner-<hash>.sh <verb> <run> <fence> [ids]
+#
+# Arguments are ids that the bot made. Everything that people wrote arrives on standard input, as NUL-terminated
+# `key=value` records up to an empty one, then `file=<name> <size>` records each followed by that many bytes, then `end=`.
+# Answers are lines on standard output; `blob <name> <size> <of>` is followed by size bytes.
+#
+# Below root/<instance>/:
+#     bin/  repos/<repository>.git  threads/<thread>/<lane>/{work,home,ours,prepare.lock,live.lock}
+#     runs/<run>/{lock,fence,canceled,thread,script}  runs/<run>/<turn>/{in,out,sup,started,exit.json}
+# `sup` belongs to the supervisor and is never visible to the agent: spec, env, journal, stderr, last, agent, ns, log, reserve.
+#
+# Needs bash 4.4, git, coreutils, util-linux, and bubblewrap where agents are sandboxed.
+
+# shellcheck disable=SC2015,SC2088,SC2317,SC2016  # `a && b || fail`, a literal tilde, functions called by name, text for another shell
+set -u
+export LC_ALL=C
+umask 077
+
+readonly LINE_KEPT=1048576       # bytes of one line that are read; the last line is kept apart up to here
+readonly LINE_CUT=262144         # bytes of one line in the journal
+readonly JOURNAL_FULL=67108864   # bytes of journal after which only usage and phases are kept
+readonly STDERR_TAIL=65536       # bytes of the agent's standard error that are kept
+readonly BLOB_MOST=1048576       # bytes of journal or answer in one status
+readonly GIT_SECONDS=600         # for git in a workspace, before it is given up
+readonly SYSTEM_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+declare -A spec=()                 # the single-valued records
+args=() envs=() read_only=() read_write=() agents=()
+verb='' run='' fence=0 turn='' base='' script='' runs='' run_dir='' turn_dir='' lane_dir='' work='' bare=''
+stage='' prepare_lock='' live_lock=''
+
+say() { printf '%s\n' "$*"; }
+
+# fail <code> <text>: the one way in which a verb says no.
+fail() {
+    local code=$1 text=${2//[^[:print:]]/?}
+    case $text in *'No space left on device'* | *'quota exceeded'*) code=disk ;; esac
+    # Where standard output is git's, the answer goes beside it.
+    [[ $verb != upload && $verb != receive ]] || exec >&2
+    printf 'error %s %s\n' "$code" "${text:0:1000}"
+    exit 1
+}
+
+# missing <what> <remedy>
+missing() { fail missing "${1//|//}|$2"; }
+
+# Milliseconds since the epoch in $now. EPOCHREALTIME came with bash 5.0.
+clock() {
+    if [[ -n ${EPOCHREALTIME-} ]]; then
+        now=$((${EPOCHREALTIME/./} / 1000))
+    else
+        printf -v now '%(%s)T000' -1
+    fi
+}
+
+# Milliseconds since boot in $mono, for limits that a changed wall clock must not move.
+uptime_ms() {
+    local up
+    read -r up _ </proc/uptime
+    up=${up/./}0
+    mono=$((10#$up))
+}
+
+# pause <seconds>: sleeps without a process of its own.
+pause() {
+    [[ -n ${never-} ]] || exec {never}<> <(:)
+    read -r -t "$1" -u "$never" _ || :
+}
+
+# tail_text <file>: the last 400 bytes of a file as $text.
+tail_text() {
+    text=''
+    [[ -r $1 ]] && IFS= read -r -d '' text <"$1"
+    text=${text%$'\n'}
+    (( ${#text} <= 400 )) || text=${text: -400}
+}
+
+main() {
+    verb=${1-}
+    case $verb in
+        inner_prepare | inner_finish) "$@"; exit ;;
+        start | attach | status | cancel | finish | upload | receive | supervise | check | discard | reset) ;;
+        *) fail protocol "unknown verb" ;;
+    esac
+    base=${0%/bin/*}
+    cd -P -- "$base" 2>/dev/null || fail protocol "the script must lie in root/<instance>/bin"
+    base=$PWD
+    script=$base/bin/${0##*/}
+    runs=$base/runs
+    case $verb in
+        check | discard | reset) ;;
+        *)
+            run=${2-} fence=${3-}
+            [[ $run =~ ^[0-9A-Z]{26}$ && $fence =~ ^[0-9]{1,18}$ ]] || fail protocol "run or fence is malformed"
+            run_dir=$runs/$run
+            hand_over "$@"
+            shift 2
+            ;;
+    esac
+    shift
+    cd /
+    "verb_$verb" "$@"
+}
+
+# A run's verbs use the script that it was started with, so that an update of the bot does not change a live run.
+hand_over() {
+    local name
+    [[ -r $run_dir/script ]] && read -r name <"$run_dir/script" || return 0
+    [[ $name =~ ^runner-[0-9a-f]+\.sh$ && $name != "${script##*/}" && -r $base/bin/$name ]] || return 0
+    exec bash "$base/bin/$name" "$@"
+}
+
+# Keeps the highest fence of a run and refuses lower ones. `look` makes nothing for a run that is not known here.
+check_fence() {
+    local kept=0 lock
+    if [[ ! -d $run_dir ]]; then
+        [[ $1 == look ]] && return
+        mkdir -p -- "$run_dir" || fail disk "cannot make $run_dir"
+    fi
+    read_fence
+    (( fence >= kept )) || fail fenced "a newer owner ($kept) has this run"
+    (( fence > kept )) || return 0
+    exec {lock}>>"$run_dir/fence.lock"
+    flock -w 10 "$lock" || fail busy "the fence of this run is locked"
+    read_fence
+    (( fence >= kept )) || fail fenced "a newer owner ($kept) has this run"
+    printf '%s\n' "$fence" >"$run_dir/fence.new" && mv -T -- "$run_dir/fence.new" "$run_dir/fence" ||
+        fail disk "cannot write the fence of this run"
+    exec {lock}>&-
+}
+
+read_fence() {
+    kept=0
+    [[ -r $run_dir/fence ]] && read -r kept <"$run_dir/fence"
+    [[ $kept =~ ^[0-9]{1,18}$ ]] || kept=0
+}
+
+use_turn() {
+    turn=$1
+    [[ $turn =~ ^[1-9][0-9]{0,3}$ ]] || fail protocol "turn is malformed"
+    turn_dir=$run_dir/$turn
+}
+
+# The newest turn of the run, for verbs that work on the run as a whole.
+newest_turn() {
+    local dir
+    turn_dir=''
+    for ((turn = 1; ; turn++)); do
+        dir=$run_dir/$turn
+        [[ -d $dir ]] || break
+        turn_dir=$dir
+    done
+    [[ -n $turn_dir ]]
+}
+
+# Whether a supervisor of the run lives. Holds the lock for a moment only; a supervisor waits for it that long.
+supervised() {
+    local lock held
+    [[ -e $run_dir/lock ]] || return 1
+    exec {lock}<"$run_dir/lock"
+    flock -n -s "$lock"
+    held=$?
+    exec {lock}<&-
+    (( held != 0 ))
+}
+
+# Reads `key=value` records up to the empty one.
+read_records() {
+    local record value
+    while IFS= read -r -d '' record; do
+        [[ -n $record ]] || return 0
+        value=${record#*=}
+        case ${record%%=*} in
+            arg) args+=("$value") ;;
+            env) envs+=("$value") ;;
+            ro) read_only+=("$value") ;;
+            rw) read_write+=("$value") ;;
+            agent) agents+=("$value") ;;
+            *) spec[${record%%=*}]=$value ;;
+        esac
+    done
+    return 1
+}
+
+# Reads files into $stage/in up to `end=`.
+read_files() {
+    local record name size
+    while IFS= read -r -d '' record; do
+        [[ $record != end= ]] || return 0
+        record=${record#file=} size=${record##* } name=${record% *}
+        [[ $size =~ ^[0-9]{1,12}$ && $name =~ ^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$ && /$name/ != */.*(.)/* ]] ||
+            fail protocol "a file is malformed"
+        [[ $name != */* || -d $stage/in/${name%/*} ]] || mkdir -p -- "$stage/in/${name%/*}" ||
+            fail disk "cannot make $name"
+        head -c "$size" >"$stage/in/$name" || fail disk "cannot write $name"
+        [[ $name != hooks/* ]] || chmod 700 -- "$stage/in/$name"
+    done
+    fail protocol "the upload is incomplete"
+}
+
+check_spec() {
+    [[ ${spec[thread]-} =~ ^[0-9A-Z]{26}$ && ${spec[lane]-} =~ ^(work|review)$ && ${spec[repository]-} =~ ^[0-9]{1,18}$ &&
+        ${spec[sandbox]-} =~ ^(bubblewrap|none)$ && ${spec[network]-} =~ ^(open|relay|none)$ ]] ||
+        fail protocol "the description of the run is malformed"
+    lane_dir=$base/threads/${spec[thread]}/${spec[lane]}
+    work=$lane_dir/work
+    bare=$base/repos/${spec[repository]}.git
+}
+
+# What the run was started with.
+load_spec() {
+    newest_turn || fail unknown "this run was never started here"
+    read_records <"$turn_dir/sup/spec" || fail protocol "the description of the run is damaged"
+    check_spec
+}
+
+# ---- start
+
+verb_start() {
+    local line
+    use_turn "${1-}"
+    check_fence create
+    [[ ! -e $run_dir/canceled ]] || fail canceled "this run was canceled"
+    read_records || fail protocol "the description of the run is incomplete"
+    check_spec
+    claim_lane
+    if [[ ! -d $turn_dir ]]; then
+        say phase checking_runner
+        trap drop_stage EXIT
+        make_stage
+        run_prelude
+        check_machine
+        if (( turn == 1 )); then
+            say phase preparing_workspace
+            frame p preparing_workspace
+            prepare_workspace
+        elif [[ ! -d $work ]]; then
+            fail unknown "the workspace of this run is gone"
+        fi
+        say phase uploading_prompt
+        frame p uploading_prompt
+        read_files
+        frame p launching
+        place_stage
+    fi
+    say phase launching
+    launch
+    empty_trash
+}
+
+# One start prepares at a time, and only while no agent lives in the lane. B07: what is not ours is left alone.
+claim_lane() {
+    local part
+    for part in "$base/threads" "${lane_dir%/*}" "$lane_dir"; do
+        [[ ! -L $part && (! -e $part || -d $part) ]] || fail taken "$part is in the way and not made by track"
+    done
+    [[ -d $lane_dir/home ]] || mkdir -p -- "$lane_dir/home" || fail disk "cannot make $lane_dir"
+    exec {prepare_lock}>>"$lane_dir/prepare.lock" || fail disk "cannot write below $lane_dir"
+    flock -w 120 "$prepare_lock" || fail busy "another start prepares this workspace"
+    exec {live_lock}>>"$lane_dir/live.lock"
+    if [[ -e $turn_dir/started ]]; then
+        answer_started again
+        exit 0
+    fi
+    # A supervisor that has just written its last word may still hold it for a moment.
+    flock -w 2 "$live_lock" || fail busy "another agent still works in this workspace"
+}
+
+answer_started() {
+    local at=0 boot pid=0
+    read -r at boot pid <"$turn_dir/started"
+    clock
+    say "started $at $pid $now $1"
+    say end
+}
+
+make_stage() {
+    local old
+    for old in "$runs/.stage-$run-"*; do
+        [[ ! -e $old ]] || rm -rf -- "$old"
+    done
+    stage=$runs/.stage-$run-$BASHPID$RANDOM
+    mkdir -p -- "$stage/in" "$stage/out" "$stage/sup" || fail disk "cannot make $stage"
+    printf '%s\n' "${spec[thread]}" >"$run_dir/thread" && printf '%s\n' "${script##*/}" >"$run_dir/script" ||
+        fail disk "cannot write below $run_dir"
+}
+
+drop_stage() {
+    if [[ -n $stage && -d $stage ]]; then rm -rf -- "$stage"; fi
+}
+
+frame() {
+    clock
+    printf '%s\t%s\t%s\n' "$now" "$1" "$2" >>"$stage/sup/journal"
+}
+
+# The prelude runs in a shell of its own; what it exports, and PATH, are kept for us and for the agent.
+run_prelude() {
+    local entry
+    prelude_exports=()
+    while IFS= read -r -d '' entry; do
+        prelude_exports+=("$entry")
+    done < <(print_prelude_exports)
+    (( ${#prelude_exports[@]} )) && [[ ${prelude_exports[-1]} == end= ]] ||
+        missing "the prelude ended the shell" "look at this runner's prelude: it must not call exit or fail under bash"
+    unset 'prelude_exports[-1]'
+    for entry in "${prelude_exports[@]}"; do
+        [[ $entry != PATH=* ]] || PATH=${entry#PATH=}
+    done
+}
+
+print_prelude_exports() {
+    local _track_name
+    declare -A _track_before=()
+    unset LC_ALL
+    set +u
+    for _track_name in $(compgen -e); do _track_before[$_track_name]=x${!_track_name}; done
+    if [[ -n ${spec[prelude]-} ]]; then eval "${spec[prelude]}" </dev/null >&2; fi
+    set +eu
+    unset IFS
+    for _track_name in $(builtin compgen -e); do
+        case $_track_name in _ | PWD | OLDPWD | SHLVL | BASHOPTS | SHELLOPTS | UID | EUID | PPID) continue ;; esac
+        [[ $_track_name == PATH || ${_track_before[$_track_name]-} != "x${!_track_name}" ]] || continue
+        builtin printf '%s=%s\0' "$_track_name" "${!_track_name}"
+    done
+    builtin printf 'end=\0'
+}
+
+check_machine() {
+    local path free size
+    [[ ${spec[sandbox]} == none ]] || type -P bwrap >/dev/null ||
+        missing "bubblewrap is not installed" "install the package bubblewrap on the runner, or set sandbox = \"none\""
+    type -P git >/dev/null || missing "git is not installed" "install git on the runner"
+    type -P setpriv >/dev/null || missing "setpriv is not installed" "install util-linux on the runner"
+    read -r free size < <(stat -f -c '%a %S' -- "$base")
+    (( free * size >= ${spec[min_free]:-0} )) ||
+        fail disk "$((free * size / 1048576)) MiB are free below $base, $((spec[min_free] / 1048576)) MiB are needed"
+    [[ ${spec[sandbox]} == bubblewrap ]] || return 0
+    for path in "${read_only[@]}" "${read_write[@]}"; do
+        expand "$path"
+        [[ $path == /?* ]] || missing "the path $path of read_only or read_write" "write it as an absolute path or ~/…"
+        [[ -e $path ]] || missing "$path does not exist" "make it, or take it out of read_only and read_write"
+    done
+}
+
+# expand <path>: the path with `~` replaced, as $path.
+expand() {
+    path=$1
+    case $path in
+        '~') path=$HOME ;;
+        '~/'*) path=$HOME/${path#'~/'} ;;
+    esac
+}
+
+prepare_workspace() {
+    local status trashed
+    [[ -d $bare ]] || fail need_commit "${spec[commit]-}"
+    [[ ${spec[commit]-} =~ ^[0-9a-f]{40}([0-9a-f]{24})?$ && -n ${spec[branch]-} && ${spec[branch]} != -* ]] ||
+        fail protocol "commit or branch is malformed"
+    if [[ -e $work || -L $work ]]; then
+        [[ -e $lane_dir/ours && ! -L $work && -d $work ]] || fail taken "$work is in the way and not made by track"
+        if [[ ${spec[fresh]-} == 1 ]]; then
+            # Renamed now, removed after the agent is on its way.
+            trashed=$lane_dir/.trash-$BASHPID$RANDOM
+            mv -T -- "$work" "$trashed" || fail disk "cannot move $work"
+        fi
+    fi
+    if [[ ! -e $work ]]; then
+        printf '%s\n' "${spec[thread]}" >"$lane_dir/ours" && mkdir -- "$work" || fail disk "cannot make $work"
+    fi
+    in_git_box inner_prepare "$work" "$bare" "${spec[commit]}" "${spec[branch]}" "${spec[fresh]-}" \
+        </dev/null >"$stage/sup/prepare" 2>&1
+    status=$?
+    (( status != 3 )) || fail need_commit "${spec[commit]}"
+    (( status == 0 )) || { tail_text "$stage/sup/prepare"; fail prepare "the workspace could not be made: $text"; }
+}
+
+# Runs one of our inner verbs where an agent has been: with that workspace and that bare repository alone.
+in_git_box() {
+    local box=()
+    if [[ ${spec[sandbox]} == bubblewrap ]]; then
+        base_box
+        box+=(--unshare-net --ro-bind "$script" "$script" --bind "$work" "$work" --ro-bind "$bare" "$bare")
+        [[ -z ${in_dir-} ]] || box+=(--ro-bind "$in_dir" "$in_dir")
+        box+=(--chdir /)
+    fi
+    git_environment
+    # A filter that an agent configured may hang.
+    env -i "${git_env[@]}" timeout -k 5 "$GIT_SECONDS" "${box[@]}" bash -p "$script" "$@"
+}
+
+# Nothing that an agent or account has configured is obeyed.
+git_environment() {
+    git_env=(PATH="$SYSTEM_PATH" HOME=/nonexistent GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null
+        GIT_TERMINAL_PROMPT=0 GIT_NO_LAZY_FETCH=1 GIT_ALLOW_PROTOCOL=none GIT_EDITOR=true GIT_CONFIG_COUNT=6
+        GIT_CONFIG_KEY_0=core.hooksPath GIT_CONFIG_VALUE_0="${in_dir-/dev/null}${in_dir+/hooks}"
+        GIT_CONFIG_KEY_1=core.fsmonitor GIT_CONFIG_VALUE_1=false
+        GIT_CONFIG_KEY_2=safe.directory GIT_CONFIG_VALUE_2='*'
+        GIT_CONFIG_KEY_3=gc.auto GIT_CONFIG_VALUE_3=0
+        GIT_CONFIG_KEY_4=maintenance.auto GIT_CONFIG_VALUE_4=false
+        GIT_CONFIG_KEY_5=commit.gpgSign GIT_CONFIG_VALUE_5=false)
+    # A git outside the system's folders is used where nothing hides them.
+    [[ ${spec[sandbox]-} != none ]] || git_env[0]=PATH=$PATH
+}
+
+# Namespaces and the system, read-only: what every sandbox of ours shares, as $box.
+base_box() {
+    local entry
+    box=(bwrap --unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try
+        --die-with-parent --new-session --uid 1000 --gid 1000 --hostname track --cap-drop ALL --ro-bind /usr /usr)
+    for entry in bin sbin lib lib32 lib64 libx32; do
+        box+=(--ro-bind-try "/$entry" "/$entry")
+    done
+    for entry in ssl ca-certificates ca-certificates.conf pki crypto-policies resolv.conf hosts nsswitch.conf localtime \
+        alternatives ld.so.cache ld.so.conf ld.so.conf.d terminfo mime.types protocols services; do
+        box+=(--ro-bind-try "/etc/$entry" "/etc/$entry")
+    done
+    box+=(--proc /proc --dev /dev --tmpfs /tmp --tmpfs /run --tmpfs /var/tmp)
+}
+
+# $box for the agent: its home at the account's own path, so that paths in tools and logins hold.
+agent_box() {
+    base_box
+    [[ ${spec[network]} == open ]] || box+=(--unshare-net)
+    exec {passwd}<<<"track:x:1000:1000:track:$HOME:/bin/bash"
+    exec {group}<<<'track:x:1000:'
+    box+=(--ro-bind-data "$passwd" /etc/passwd --ro-bind-data "$group" /etc/group)
+    # A bound folder that holds the account's home must not bring it along.
+    bind_paths outside
+    box+=(--bind "$lane_dir/home" "$HOME")
+    bind_paths inside
+    # A bound path may hold our root: everything of ours but the agent's own is hidden again.
+    box+=(--tmpfs "$base" --bind "$work" "$work")
+    [[ ! -d $bare ]] || box+=(--ro-bind "$bare" "$bare")
+}
+
+# bind_paths inside|outside: read_only and read_write as far as they lie in the account's home, or not.
+bind_paths() {
+    local path place how
+    for path in "${read_only[@]/#/--ro-bind }" "${read_write[@]/#/--bind }"; do
+        how=${path%% *}
+        expand "${path#* }"
+        place=outside
+        [[ $path/ != "$HOME"/* ]] || place=inside
+        [[ $place != "$1" ]] || box+=("$how" "$path" "$path")
+    done
+}
+
+# A new .git each time: hooks, config and alternates that an agent planted are gone before git looks at the workspace.
+inner_prepare() {
+    local work=$1 bare=$2 commit=$3 branch=$4 fresh=$5 format=sha1
+    cd -- "$work" || exit 1
+    if [[ -e .git || -L .git ]]; then
+        rm -rf -- .git 2>/dev/null || { chmod -R u+rwX -- .git; rm -rf -- .git; } || exit 1
+    fi
+    (( ${#commit} == 40 )) || format=sha256
+    git init -q --template= --object-format="$format" --initial-branch="$branch" . || exit 1
+    printf '%s\n' "$bare/objects" >.git/objects/info/alternates 2>/dev/null ||
+        { mkdir -p .git/objects/info && printf '%s\n' "$bare/objects" >.git/objects/info/alternates; } || exit 1
+    printf '[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n' >>.git/config
+    if [[ $fresh != 1 ]]; then
+        # Files that already are as they should be keep their times, so that builds in ignored folders stay valid.
+        git read-tree "$commit" && git update-index -q --refresh >/dev/null
+    fi
+    if ! git reset -q --hard "$commit"; then
+        git cat-file -e "$commit^{commit}" 2>/dev/null && exit 1
+        exit 3
+    fi
+    [[ $fresh == 1 ]] || git clean -ffdq || exit 1
+}
+
+# Writes what the supervisor needs and makes the turn exist at once and completely.
+place_stage() {
+    local key entry
+    {
+        for key in thread lane repository sandbox network wall silence stdin; do
+            printf '%s=%s\0' "$key" "${spec[$key]-}"
+        done
+        for entry in "${args[@]}"; do printf 'arg=%s\0' "$entry"; done
+        for entry in "${read_only[@]}"; do printf 'ro=%s\0' "$entry"; done
+        for entry in "${read_write[@]}"; do printf 'rw=%s\0' "$entry"; done
+        printf '\0'
+    } >"$stage/sup/spec" && {
+        for entry in "${prelude_exports[@]}" "${envs[@]}"; do printf 'env=%s\0' "$entry"; done
+        printf '\0'
+    } >"$stage/sup/env" || fail disk "cannot write the description of the run"
+    # Given back before the last word is written, so that a full disk cannot swallow it.
+    printf '%065536d' 0 >"$stage/sup/reserve" || fail disk "No space left on device"
+    # Another start of this run cannot have come first: the lane is locked.
+    mv -T -- "$stage" "$turn_dir" || fail disk "cannot place the run"
+    stage=''
+}
+
+# The supervisor answers on a pipe and then lets go of everything of ours but the lane's live lock.
+launch() {
+    local answer line=''
+    exec {answer}< <(
+        exec {prepare_lock}>&- </dev/null 2>>"$turn_dir/sup/log"
+        exec env -i PATH="$PATH" HOME="$HOME" USER="${USER-}" setsid bash -p "$script" supervise "$run" "$fence" "$turn" "$live_lock"
+    )
+    IFS= read -r -t 60 line <&"$answer"
+    exec {answer}<&-
+    case $line in
+        started) answer_started new ;;
+        canceled) fail canceled "this run was canceled" ;;
+        *)
+            if [[ -e $turn_dir/started ]]; then
+                answer_started again
+            else
+                tail_text "$turn_dir/sup/log"
+                fail launch "the supervisor did not start: $line $text"
+            fi
+            ;;
+    esac
+}
+
+empty_trash() {
+    local trash=("$lane_dir"/.trash-*)
+    [[ -e ${trash[0]} ]] || return 0
+    (
+        exec {prepare_lock}>&- {live_lock}>&- </dev/null >/dev/null 2>&1
+        # shellcheck disable=SC2016
+        exec setsid bash -p -c 'rm -rf -- "$@" || { chmod -R u+rwX -- "$@"; rm -rf -- "$@"; }' trash "${trash[@]}"
+    ) &
+}
+
+# ---- the supervisor
+
+verb_supervise() {
+    use_turn "${1-}"
+    live_lock=${2-}
+    local lock boot fd
+    # Handlers rather than ignoring, which the agent would inherit. PIPE: the start that waits for our answer may be gone.
+    trap : HUP INT TERM PIPE
+    cd / || exit 1
+    # Whatever leaked into us from the bot or sshd goes no further; 255 is this script.
+    for fd in "/proc/$$/fd/"*; do
+        fd=${fd##*/}
+        (( fd <= 2 || fd == 255 || fd == live_lock )) || exec {fd}>&-
+    done
+    exec {lock}>>"$run_dir/lock" || { say "cannot open the lock"; exit 1; }
+    # Whoever asks whether we live holds the lock for a moment, hence not -n.
+    flock -w 5 "$lock" || { say locked; exit 1; }
+    [[ ! -e $run_dir/canceled ]] || { say canceled; exit 1; }
+    read_records <"$turn_dir/sup/spec" && check_spec && read_records <"$turn_dir/sup/env" || { say "damaged"; exit 1; }
+    read -r boot </proc/sys/kernel/random/boot_id
+    clock
+    started_at=$now
+    set -C
+    { printf '%s %s %s\n' "$now" "$boot" "$$" >"$turn_dir/started"; } 2>/dev/null || { say again; exit 1; }
+    set +C
+    say started
+    exec >>"$turn_dir/sup/log"
+    : >"$turn_dir/sup/env"   # it may hold secrets that the prelude exported
+    exec {journal}>>"$turn_dir/sup/journal"
+    start_agent
+    follow_agent
+    end_agent
+    write_exit
+}
+
+start_agent() {
+    local nonce_line
+    read -r nonce_line </proc/sys/kernel/random/uuid
+    nonce=track-exit-$nonce_line
+    exec {stderr}> >(exec tail -c "$STDERR_TAIL" >"$turn_dir/sup/stderr" {lock}>&- {live_lock}>&- {journal}>&-)
+    stderr_pid=$!
+    exec {output}< <(become_agent)
+    agent_pid=$!
+    printf '%s %s\n' "$agent_pid" "$output" >"$turn_dir/sup/agent"
+    exec {stderr}>&-
+}
+
+# Turns this subshell into the agent. A wrapper tells its exit on the agent's own pipe, so that nobody has to poll, and dies
+# with the supervisor; bubblewrap dies with the wrapper.
+become_agent() {
+    local in=$turn_dir/in out=$turn_dir/out entry i box=() input=/dev/null
+    exec 2>&"$stderr" {stderr}>&- {lock}>&- {live_lock}>&- {journal}>&-
+    for i in "${!args[@]}"; do
+        args[i]=${args[i]//'{in}'/"$in"}
+        args[i]=${args[i]//'{out}'/"$out"}
+        args[i]=${args[i]//'{work}'/"$work"}
+    done
+    [[ -z ${spec[stdin]-} ]] || input=$in/${spec[stdin]}
+    if [[ ${spec[sandbox]} == bubblewrap ]]; then
+        # A program or script that the command names by its path is there for the agent, too.
+        for entry in "${args[@]}"; do
+            [[ $entry != /* || $entry == /usr/* || $entry == "$base"/* || ! -f $entry ]] || read_only+=("$entry")
+        done
+        agent_box
+        exec {ns}>"$turn_dir/sup/ns"
+        box+=(--ro-bind "$in" "$in" --bind "$out" "$out" --info-fd "$ns" --chdir "$work" --)
+        export USER=track LOGNAME=track TMPDIR=/tmp
+    else
+        # The account's own home, where its logins are: without a sandbox nothing could be bound into another one.
+        mkdir -p -- "$turn_dir/tmp"
+        cd -- "$work" || exit 1
+        export LOGNAME=$USER TMPDIR=$turn_dir/tmp
+    fi
+    unset LC_ALL
+    export LANG=C.UTF-8 SHELL=/bin/bash HOME PATH
+    for entry in "${envs[@]}"; do
+        # Only at the start: a value may be text that people wrote.
+        case $entry in
+            *'={in}/'*) [[ ${entry#*=} != '{in}/'* ]] || entry=${entry%%=*}=$in/${entry#*='{in}/'} ;;
+            *'={out}/'*) [[ ${entry#*=} != '{out}/'* ]] || entry=${entry%%=*}=$out/${entry#*='{out}/'} ;;
+            *'={work}'*) [[ ${entry#*=} != '{work}'* ]] || entry=${entry%%=*}=$work${entry#*='{work}'} ;;
+        esac
+        export "${entry?}"
+    done
+    export TRACK_RUN_ID=$run
+    # shellcheck disable=SC2016
+    exec setsid setpriv --pdeathsig KILL bash -p -c 'unset SHLVL OLDPWD; "$@"; printf "\n%s %s\n" "$0" "$?"' \
+        "$nonce" "${box[@]}" "${args[@]}" <"$input"
+}
+
+# Reads what the agent prints until its main process ended, its pipe closed, or a limit is reached.
+follow_agent() {
+    local part='' chunk status wall=${spec[wall]} silence=${spec[silence]} left quiet wait
+    reason=exited code='' last='' written=0 full='' torn='' cut=0 disk_full=false
+    uptime_ms
+    local began=$mono heard=$mono sign=''
+    while :; do
+        uptime_ms
+        [[ -z $sign ]] || heard=$mono
+        left=$((began + wall - mono)) quiet=$((heard + silence - mono))
+        if [[ -e $run_dir/canceled ]]; then return; fi
+        if (( left <= 0 )); then reason=wall_clock; return; fi
+        if (( quiet <= 0 )); then reason=silence; return; fi
+        (( quiet > left )) || left=$quiet
+        printf -v wait '%d.%03d' $((left / 1000)) $((left % 1000))
+        IFS= read -r -t "$wait" -n $((LINE_KEPT - ${#part})) -u "$output" chunk
+        status=$?
+        [[ -z $chunk && $status -gt 128 ]] && sign='' || sign=1
+        part+=$chunk
+        if (( status == 0 && ${#part} == LINE_KEPT )); then
+            # Longer than what is kept: the rest up to the newline is dropped and counted.
+            (( cut )) || keep_line "$part"
+            cut=$((cut + ${#part})) part=''
+        elif (( status == 0 )); then
+            if (( cut )); then
+                note "cut a line of $((cut + ${#part})) bytes"
+                cut=0
+            elif [[ $part == "$nonce "* ]]; then
+                code=${part#"$nonce "}
+                return
+            elif [[ -n $part ]]; then
+                keep_line "$part"
+            fi
+            part=''
+        elif (( status <= 128 )); then
+            (( cut )) || [[ -z $part ]] || keep_line "$part"
+            return
+        fi
+    done
+}
+
+# keep_line <text>: one line of the agent into the journal.
+keep_line() {
+    last=$1
+    if (( written > JOURNAL_FULL )); then
+        [[ -n $full ]] || { full=1; note "the journal is full: from here on only lines with usage are kept"; }
+        [[ $1 == *'"usage"'* ]] || return 0
+    fi
+    clock
+    write_frame o "${1:0:LINE_CUT}"
+    (( ${#1} <= LINE_CUT )) || note "cut a line of ${#1} bytes or more"
+}
+
+note() {
+    clock
+    write_frame t "$1"
+}
+
+# A write that failed for want of space may have left half a frame; the next one then begins on a line of its own.
+write_frame() {
+    printf '%s%s\t%s\t%s\n' "$torn" "$now" "$1" "$2" 1>&"$journal" && torn='' || torn=$'\n' disk_full=true
+    written=$((written + ${#2} + 16))
+}
+
+# Ends what is left of the agent and takes what its main process had printed before.
+end_agent() {
+    local chunk until
+    [[ ! -e $run_dir/canceled ]] || reason=canceled
+    if [[ ${spec[sandbox]} == none || $reason != exited ]]; then kill_tree "$agent_pid"; fi
+    uptime_ms
+    until=$((mono + 1000))
+    # With a pid namespace the end of the pipe is the end of the last process.
+    while (( mono < until )); do
+        IFS= read -r -t 0.2 -u "$output" chunk
+        (( $? > 128 || $? == 0 )) || break
+        uptime_ms
+    done
+    if (( mono >= until )); then kill_tree "$agent_pid"; fi
+    exec {output}<&-
+    output=''
+    uptime_ms
+    until=$((mono + 1000))
+    while kill -0 "$stderr_pid" 2>/dev/null && (( mono < until )); do
+        pause 0.002
+        uptime_ms
+    done
+    kill -KILL "$stderr_pid" 2>/dev/null
+}
+
+write_exit() {
+    local signal=null
+    [[ ! -e $run_dir/canceled ]] || reason=canceled
+    [[ $code =~ ^[0-9]+$ ]] || code=137
+    # What a shell and bubblewrap say of a process that a signal ended.
+    (( code <= 128 || code > 192 )) || signal=$((code - 128))
+    clock
+    printf '%s' "$last" >"$turn_dir/sup/last" || { disk_full=true; : >"$turn_dir/sup/last"; }
+    : >"$turn_dir/sup/reserve"
+    printf '{"code":%d,"signal":%s,"reason":"%s","started_at":%d,"finished_at":%d,"left":%d,"disk_full":%s}\n' \
+        "$code" "$signal" "$reason" "$started_at" "$now" "${#found[@]}" "$disk_full" >"$turn_dir/.exit.json" &&
+        sync "$turn_dir/.exit.json" "$turn_dir/sup/journal" &&
+        mv -T -- "$turn_dir/.exit.json" "$turn_dir/exit.json"
+}
+
+# ---- processes
+
+found=()
+
+# Finds the live processes of the run as $found: those that carry its id in their environment, those of the agent's session,
+# those that hold its output (known to the supervisor only), and what descends from them.
+find_tree() {
+    local session=$1 pid stat variable more line
+    local -a environ
+    local -A parent=() mine=()
+    found=()
+    for stat in /proc/[0-9]*/stat; do
+        pid=${stat#/proc/} pid=${pid%/stat}
+        line=''
+        { read -r line <"$stat"; } 2>/dev/null
+        # shellcheck disable=SC2086  # after the name: state, parent, group, session, …
+        set -- ${line##*) }
+        [[ $# -gt 4 && $1 != [ZX] ]] || continue
+        parent[$pid]=$2
+        if [[ -n $session && $4 == "$session" ]] || [[ -n ${output-} &&
+            (/proc/$pid/fd/1 -ef /proc/$$/fd/$output || /proc/$pid/fd/2 -ef /proc/$stderr_pid/fd/0) ]]; then
+            mine[$pid]=1
+            continue
+        fi
+        environ=()
+        { mapfile -d '' -t environ <"/proc/$pid/environ"; } 2>/dev/null
+        for variable in "${environ[@]}"; do
+            if [[ $variable == "TRACK_RUN_ID=$run" ]]; then mine[$pid]=1; break; fi
+        done
+    done
+    more=1
+    while [[ -n $more ]]; do
+        more=''
+        for pid in "${!parent[@]}"; do
+            if [[ -z ${mine[$pid]-} && -n ${mine[${parent[$pid]}]-} ]]; then mine[$pid]=1 more=1; fi
+        done
+    done
+    unset "mine[$$]" "mine[$BASHPID]"
+    found=("${!mine[@]}")
+}
+
+# Kills until nothing is found, for at most two seconds.
+kill_tree() {
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        find_tree "$1"
+        (( ${#found[@]} )) || return 0
+        kill -KILL "${found[@]}" 2>/dev/null
+        pause 0.02
+    done
+    return 1
+}
+
+# ---- cancel
+
+verb_cancel() {
+    local lock session='' pipe='' woken='' tries pid='' boot here at
+    check_fence create
+    [[ -e $run_dir/canceled ]] || : >"$run_dir/canceled" || fail disk "cannot note the cancellation"
+    if ! newest_turn || [[ ! -e $turn_dir/started ]]; then
+        # Every later start sees the mark; one that is between its look and its launch sees it in the supervisor.
+        exec {lock}>>"$run_dir/lock"
+        flock -w 10 "$lock"
+        exec {lock}>&-
+        newest_turn && [[ -e $turn_dir/started ]] || { say "canceled 0 1"; say end; return; }
+    fi
+    read -r at boot pid <"$turn_dir/started"
+    read -r here </proc/sys/kernel/random/boot_id
+    exec {lock}<"$run_dir/lock"
+    for ((tries = 0; tries < 100; tries++)); do
+        [[ $boot != "$here" || ! -r $turn_dir/sup/agent ]] || read -r session pipe <"$turn_dir/sup/agent"
+        # An empty line on the agent's pipe wakes the supervisor, which then sees the mark and ends what only it can find.
+        # Whoever holds the lock of this run is its supervisor.
+        if [[ -n $pipe && -z $woken ]] && supervised; then
+            woken=1
+            (trap '' PIPE; printf '\n' >"/proc/$pid/fd/$pipe") 2>/dev/null &
+        fi
+        find_tree "$session"
+        (( ${#found[@]} == 0 )) || kill -KILL "${found[@]}" 2>/dev/null
+        flock -s -w 0.1 "$lock" && break
+    done
+    if (( tries == 100 )) && [[ $boot == "$here" && $pid =~ ^[0-9]+$ ]]; then
+        kill -KILL "$pid" 2>/dev/null   # it holds the lock of this run, so it is ours
+        flock -s -w 2 "$lock"
+    fi
+    kill_tree "$session"
+    say "canceled ${#found[@]} $(namespace_gone && echo 1 || echo 0)"
+    say end
+}
+
+# Whether the agent had a pid namespace of which the first process, and with it every other, is gone.
+namespace_gone() {
+    local text line tries
+    [[ -s $turn_dir/sup/ns ]] && IFS= read -r -d '' text <"$turn_dir/sup/ns"
+    [[ ${text-} =~ \"child-pid\":\ *([0-9]+) ]] || return 1
+    for ((tries = 0; tries < 50; tries++)); do
+        { read -r line <"/proc/${BASH_REMATCH[1]}/stat"; } 2>/dev/null || return 0
+        [[ ${line##*) } != [ZX]* ]] || return 0
+        pause 0.02
+    done
+    return 1
+}
+
+# ---- attach and status
+
+verb_attach() {
+    local offset=${2-} lock
+    use_turn "${1-}"
+    [[ $offset =~ ^[0-9]{1,18}$ ]] || fail protocol "offset is malformed"
+    check_fence look
+    [[ -e $turn_dir/sup/journal ]] || fail unknown "this run was never started here"
+    say attached
+    if [[ -e $turn_dir/exit.json ]] || ! supervised; then
+        exec tail -c "+$((offset + 1))" -- "$turn_dir/sup/journal"
+    fi
+    exec {input}<&0 {lock}<"$run_dir/lock"
+    # Whichever ends first ends all: the bot went away, its connection broke, or the supervisor let go of the lock.
+    cat <&"$input" >/dev/null {lock}<&- &
+    tail -c "+$((offset + 1))" -f -s 0.2 -- "$turn_dir/sup/journal" {input}<&- {lock}<&- &
+    flock -s "$lock" {input}<&- &
+    wait -n
+    # shellcheck disable=SC2046
+    kill $(jobs -p) 2>/dev/null
+    wait
+    return 0
+}
+
+verb_status() {
+    local offset=${2-} state=unknown size=0 count=0 line='' lock_held
+    use_turn "${1-}"
+    [[ $offset =~ ^[0-9]{1,18}$ ]] || fail protocol "offset is malformed"
+    check_fence look
+    clock
+    say "now $now"
+    [[ ! -e $run_dir/canceled ]] || say canceled
+    if [[ -d $turn_dir ]]; then
+        supervised && lock_held=1 || lock_held=0
+        if [[ -e $turn_dir/exit.json ]]; then
+            state=ended
+        elif [[ ! -e $turn_dir/started ]]; then
+            state=not_started
+        elif (( lock_held )); then
+            state=running
+        else
+            state=died
+        fi
+    fi
+    say "state $state"
+    if [[ $state == ended ]]; then
+        IFS= read -r line <"$turn_dir/exit.json"
+        say "exit ${line:0:1000}"
+    fi
+    if [[ $state == running || $state == died ]]; then
+        read -r line _ <"$turn_dir/started"
+        say "since ${line:-0}"
+    fi
+    if [[ -e $turn_dir/sup/journal ]]; then
+        size=$(stat -c %s -- "$turn_dir/sup/journal")
+        count=$((size > offset ? size - offset : 0))
+        (( count <= BLOB_MOST )) || count=$BLOB_MOST
+        printf 'blob journal %d %d\n' "$count" "$size"
+        if (( count )); then tail -c "+$((offset + 1))" -- "$turn_dir/sup/journal" | head -c "$count"; fi
+    fi
+    if [[ $state == ended || $state == died ]]; then
+        [[ -L $turn_dir/out ]] || blob answer "$turn_dir/out/answer.json" "$BLOB_MOST" head
+        blob last "$turn_dir/sup/last" "$BLOB_MOST" head
+        blob stderr "$turn_dir/sup/stderr" 8192 tail
+    fi
+    say end
+}
+
+# blob <name> <file> <most> head|tail: sends a file if it is one. What an agent put there may be a link, a pipe or a folder.
+blob() {
+    local size count
+    [[ -f $2 && ! -L $2 ]] && size=$(stat -c %s -- "$2") || return 0
+    count=$((size < $3 ? size : $3))
+    printf 'blob %s %d %d\n' "$1" "$count" "$size"
+    "$4" -c "$count" -- "$2"
+}
+
+# ---- finish
+
+verb_finish() {
+    local in_dir status
+    check_fence create
+    read_records || fail protocol "the request is incomplete"
+    local name=${spec[name]-} email=${spec[email]-} message=${spec[message]-}
+    load_spec
+    ! supervised || fail busy "the agent still works"
+    [[ -d $work && ! -L $work ]] || fail unknown "the workspace of this run is gone"
+    if [[ -d $turn_dir/in/hooks && ! -L $turn_dir/in ]]; then in_dir=$turn_dir/in; fi
+    in_git_box inner_finish "$work" "$name" "$email" <<<"$message"
+    status=$?
+    (( status == 0 )) || fail finish "the work could not be read: git ended with $status"
+}
+
+# Commits what is left and not ignored, and says what HEAD is, whatever branch it is on (B12a).
+inner_finish() {
+    local work=$1 listed=0 head branch path left
+    export GIT_AUTHOR_NAME=$2 GIT_AUTHOR_EMAIL=$3 GIT_COMMITTER_NAME=$2 GIT_COMMITTER_EMAIL=$3
+    cd -- "$work" && [[ -d .git && ! -L .git ]] || exit 1
+    rm -f -- .git/index.lock .git/HEAD.lock
+    git add -A >&2 || exit 1
+    mapfile -d '' -t left < <(git diff --cached --name-only --no-renames --no-ext-diff --no-textconv -z)
+    if (( ${#left[@]} )); then
+        git commit -q --allow-empty-message --cleanup=whitespace -F - >&2 || exit 1
+        for path in "${left[@]}"; do
+            (( listed++ < 1000 )) || break
+            printf 'blob leftover %d %d\n%s' "${#path}" "${#path}" "$path"
+        done
+    fi
+    head=$(git rev-parse --verify -q 'HEAD^{commit}') || exit 1
+    say "head $head"
+    if branch=$(git symbolic-ref -q HEAD) && [[ $branch == refs/heads/* ]]; then say "branch ${branch#refs/heads/}"; fi
+    say end
+}
+
+# ---- git's two ends
+
+# Stands in for git-upload-pack; the path that git appends is ignored.
+verb_upload() {
+    check_fence look
+    load_spec
+    [[ -d $work && ! -L $work ]] || fail unknown "the workspace of this run is gone"
+    serve_git upload-pack "$work" ro
+}
+
+# Stands in for git-receive-pack on the bare repository, which it makes at first use.
+verb_receive() {
+    local repository=${1-} new
+    spec[sandbox]=${2-}
+    [[ $repository =~ ^[0-9]{1,18}$ && ${spec[sandbox]} =~ ^(bubblewrap|none)$ ]] || fail protocol "repository is malformed"
+    check_fence create
+    bare=$base/repos/$repository.git
+    if [[ ! -d $bare ]]; then
+        new=$base/repos/.new-$BASHPID$RANDOM
+        {
+            mkdir -p -- "$new" && git init -q --bare --template= "$new" &&
+                printf '[gc]\n\tauto = 0\n[receive]\n\tautogc = false\n[maintenance]\n\tauto = false\n' >>"$new/config"
+        } >&2 || exit 1
+        mv -T -- "$new" "$bare" 2>/dev/null || rm -rf -- "$new"
+    fi
+    serve_git receive-pack "$bare" rw
+}
+
+serve_git() {
+    local service=$1 path=$2 box=() extra=()
+    if [[ ${spec[sandbox]} == bubblewrap ]]; then
+        base_box
+        box+=(--unshare-net)
+        if [[ $3 == rw ]]; then
+            box+=(--bind "$path" "$path")
+        else
+            box+=(--ro-bind "$path" "$path")
+            [[ ! -d $bare ]] || box+=(--ro-bind "$bare" "$bare")
+        fi
+        box+=(--chdir /)
+    fi
+    git_environment
+    [[ ! ${GIT_PROTOCOL-} =~ ^version=[0-2]$ ]] || extra=("GIT_PROTOCOL=$GIT_PROTOCOL")
+    exec env -i "${git_env[@]}" "${extra[@]}" "${box[@]}" git -c uploadpack.allowAnySHA1InWant=true "$service" "$path"
+}
+
+# ---- check
+
+# result ok|bad <what> <found> [<remedy>]
+result() { printf 'check %s %s|%s|%s\n' "$1" "${2//[^[:print:]]/?}" "${3//[^[:print:]]/?}" "${4-}"; }
+
+verb_check() {
+    local tool line free size box path agent name program
+    read_records || fail protocol "the request is incomplete"
+    lane_dir=$base/check-$BASHPID$RANDOM work=$lane_dir/work bare=$lane_dir/none
+    trap 'rm -rf -- "$lane_dir"' EXIT
+    if mkdir -p -- "$work" "$lane_dir/home" 2>/dev/null; then
+        result ok root "$base is writable"
+    else
+        result bad root "$base is not writable" "give the account a writable root, or set another one"
+    fi
+    result ok bash "$BASH_VERSION"
+    if (run_prelude) >/dev/null; then
+        run_prelude
+        result ok prelude "runs, exports ${#prelude_exports[@]} variables"
+    else
+        result bad prelude "ends the shell" "the prelude must not call exit or fail under bash"
+    fi
+    for tool in git flock setsid setpriv tail head stat timeout; do
+        line=$(type -P "$tool") || { result bad "$tool" "not found" "install git, coreutils and util-linux"; continue; }
+        [[ $tool != git ]] || line=$(git --version 2>&1)
+        result ok "$tool" "$line"
+    done
+    read -r free size < <(stat -f -c '%a %S' -- "$base")
+    if (( free * size >= ${spec[min_free]:-0} )); then
+        result ok disk "$((free * size / 1048576)) MiB free"
+    else
+        result bad disk "$((free * size / 1048576)) MiB free" "free $((spec[min_free] / 1048576)) MiB below $base"
+    fi
+    for path in "${read_only[@]}" "${read_write[@]}"; do
+        expand "$path"
+        [[ -e $path ]] || result bad path "$path does not exist" "make it, or take it out of read_only and read_write"
+    done
+    box=()
+    if [[ ${spec[sandbox]-} == none ]]; then
+        result ok sandbox "none: agents may do what this account may"
+    elif ! line=$(type -P bwrap); then
+        result bad sandbox "bubblewrap is not installed" "install the package bubblewrap"
+    else
+        spec[network]=none
+        agent_box
+        if line=$(env -i PATH="$PATH" HOME="$HOME" "${box[@]}" bash -p -c 'echo "$UID" && : >"$HOME/.probe"' 2>&1) && [[ $line == 1000 ]]; then
+            result ok sandbox "$(bwrap --version 2>&1)"
+        else
+            result bad sandbox "$line" "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone, AppArmor)"
+        fi
+    fi
+    for agent in "${agents[@]}"; do
+        name=${agent%%=*} program=${agent#*=}
+        if [[ ${spec[sandbox]-} == none ]]; then box=(); else agent_box; fi
+        # shellcheck disable=SC2016
+        line=$(env -i "${prelude_exports[@]}" HOME="$HOME" LANG=C.UTF-8 "${box[@]}" timeout -k 1 15 bash -p -c \
+            'type -P -- "$1" >/dev/null || exit 127; "$1" --version </dev/null 2>&1 | head -n 1' check "$program" 2>/dev/null)
+        if (( $? == 127 )); then
+            result bad "agent $name" "$program is not found where agents run" \
+                "install it, extend PATH in this runner's prelude, and list its folder under read_only"
+        else
+            result ok "agent $name" "${line:0:200}"
+        fi
+    done
+    say end
+}
+
+# ---- discard and reset
+
+# The names of live runs as $live; with a thread, only that thread's.
+live_runs() {
+    local dir thread
+    live=()
+    for dir in "$runs"/*/; do
+        run_dir=${dir%/}
+        [[ -d $run_dir ]] || continue
+        thread=''
+        [[ -r $run_dir/thread ]] && read -r thread <"$run_dir/thread"
+        [[ -z ${1-} || $thread == "$1" ]] || continue
+        ! supervised || live+=("${run_dir##*/}")
+    done
+}
+
+erase() {
+    rm -rf -- "$@" 2>/dev/null || { chmod -R u+rwX -- "$@" 2>/dev/null; rm -rf -- "$@"; } || fail disk "cannot remove all of $1"
+}
+
+verb_discard() {
+    local thread=${1-} kept dir removed=0 spaces=0
+    [[ $thread =~ ^[0-9A-Z]{26}$ ]] || fail protocol "thread is malformed"
+    live_runs "$thread"
+    (( ${#live[@]} == 0 )) || fail busy "live: ${live[*]}"
+    for dir in "$runs"/*/; do
+        kept=''
+        [[ -r ${dir}thread ]] && read -r kept <"${dir}thread"
+        [[ $kept == "$thread" ]] || continue
+        erase "${dir%/}"
+        removed=$((removed + 1))
+    done
+    for dir in "$base/threads/$thread"/*/work; do
+        [[ ! -d $dir ]] || spaces=$((spaces + 1))
+    done
+    [[ ! -e $base/threads/$thread ]] || erase "$base/threads/$thread"
+    say "removed $removed $spaces 0"
+    say end
+}
+
+verb_reset() {
+    local instance=${1-} dir counts=(0 0 0)
+    [[ $instance =~ ^[A-Za-z0-9_-]{4,64}$ && ${base##*/} == "$instance" ]] || fail protocol "instance is malformed"
+    [[ -n $base && $base != / && $base != "$HOME" && $HOME/ != "$base"/* && -d $base/bin ]] ||
+        fail protocol "$base is not removed"
+    live_runs
+    (( ${#live[@]} == 0 )) || fail busy "live: ${live[*]}"
+    for dir in "$runs"/*/; do [[ ! -d $dir ]] || counts[0]=$((counts[0] + 1)); done
+    for dir in "$base"/threads/*/*/work; do [[ ! -d $dir ]] || counts[1]=$((counts[1] + 1)); done
+    for dir in "$base"/repos/*.git; do [[ ! -d $dir ]] || counts[2]=$((counts[2] + 1)); done
+    cd / && erase "$base"
+    say "removed ${counts[*]}"
+    say end
+}
+
+main "$@"; exit

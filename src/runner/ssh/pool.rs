@@ -1,0 +1,278 @@
+//! Which channel of which connection a caller gets.
+//!
+//! sshd refuses more than `MaxSessions` (10) channels on one connection, and a refused channel would cost a fresh login;
+//! so the channels are counted here, before ssh is asked for one. Nothing in this file performs IO.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use crate::runner::ChannelLane;
+
+/// Channels of one connection for ordinary work. With [`URGENT`] it makes the 10 of OpenSSH's default `MaxSessions` (sshd_config(5)).
+const ORDINARY: usize = 8;
+
+/// Channels of one connection that only urgent execs may take.
+const URGENT: usize = 2;
+
+/// How long a connection that refused a channel is passed over: its sshd still counts channels that we gave back, because what ran in them goes on.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
+
+/// The newest connection, when idle, is let go while the others have this many ordinary channels free: more than a connection's
+/// worth, so that work which comes and goes at the border does not log in each time.
+const PLENTY: usize = 12;
+
+/// The live connections of a machine and how full they are.
+pub(super) struct Pool<C> {
+    slots: Mutex<Slots<C>>,
+    changed: Notify,
+}
+
+struct Slots<C> {
+    next_id: u64,
+    list: Vec<Slot<C>>,
+}
+
+struct Slot<C> {
+    id: u64,
+    connection: Arc<C>,
+    load: Load,
+}
+
+/// How full one connection is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    ordinary: usize,
+    urgent: usize,
+    refused: Option<Instant>,
+}
+
+/// The share of a connection that a channel is counted against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    Ordinary,
+    Urgent,
+}
+
+/// One channel, counted until it is dropped.
+pub(super) struct Channel<C> {
+    pool: Arc<Pool<C>>,
+    slot: u64,
+    share: Share,
+    connection: Arc<C>,
+}
+
+impl<C> Pool<C> {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { slots: Mutex::new(Slots { next_id: 0, list: Vec::new() }), changed: Notify::new() })
+    }
+
+    /// A free channel for `lane`, of the oldest connection that has one, so that later connections fall idle first.
+    pub(super) fn take(self: &Arc<Self>, lane: ChannelLane, now: Instant) -> Option<Channel<C>> {
+        let mut slots = self.lock();
+        let (slot, share) =
+            slots.list.iter_mut().find_map(|slot| slot.load.share(lane, now).map(|share| (slot, share)))?;
+        slot.load.count(share, 1);
+        Some(Channel { pool: self.clone(), slot: slot.id, share, connection: slot.connection.clone() })
+    }
+
+    /// Adds a connection and says under which id [`Pool::remove`] knows it.
+    pub(super) fn add(&self, connection: Arc<C>) -> u64 {
+        let mut slots = self.lock();
+        let id = slots.next_id;
+        slots.next_id += 1;
+        slots.list.push(Slot { id, connection, load: Load::default() });
+        drop(slots);
+        self.changed.notify_waiters();
+        id
+    }
+
+    /// Forgets a connection that died; what still holds channels of it keeps them.
+    pub(super) fn remove(&self, id: u64) {
+        self.lock().list.retain(|slot| slot.id != id);
+        self.changed.notify_waiters();
+    }
+
+    /// Takes all connections out, for ending them.
+    pub(super) fn drain(&self) -> Vec<Arc<C>> {
+        let drained = std::mem::take(&mut self.lock().list);
+        self.changed.notify_waiters();
+        drained.into_iter().map(|slot| slot.connection).collect()
+    }
+
+    /// How many connections there are.
+    pub(super) fn len(&self) -> usize {
+        self.lock().list.len()
+    }
+
+    /// How many ordinary channels are free.
+    pub(super) fn free(&self, now: Instant) -> usize {
+        self.lock().list.iter().filter(|slot| !slot.load.is_paused(now)).map(|slot| ORDINARY - slot.load.ordinary).sum()
+    }
+
+    /// Resolves when a channel or a connection came or went after this call.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots<C>> {
+        // Counters stay meaningful whatever panicked while holding them.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Load {
+    fn is_paused(&self, now: Instant) -> bool {
+        self.refused.is_some_and(|at| now.saturating_duration_since(at) < REFUSAL_PAUSE)
+    }
+
+    fn share(&self, lane: ChannelLane, now: Instant) -> Option<Share> {
+        match lane {
+            _ if self.is_paused(now) => None,
+            ChannelLane::Urgent if self.urgent < URGENT => Some(Share::Urgent),
+            _ if self.ordinary < ORDINARY => Some(Share::Ordinary),
+            _ => None,
+        }
+    }
+
+    fn count(&mut self, share: Share, by: isize) {
+        let counter = match share {
+            Share::Ordinary => &mut self.ordinary,
+            Share::Urgent => &mut self.urgent,
+        };
+        *counter = counter.saturating_add_signed(by);
+    }
+}
+
+impl<C> Channel<C> {
+    /// The connection that the channel belongs to.
+    pub(super) fn connection(&self) -> &Arc<C> {
+        &self.connection
+    }
+
+    /// sshd did not open the channel although we counted it as free: passes the connection over for a while,
+    /// or forgets it where all its channels are leftovers that nobody here holds.
+    pub(super) fn refused(self, now: Instant) {
+        let mut slots = self.pool.lock();
+        if let Some(slot) = slots.list.iter_mut().find(|slot| slot.id == self.slot) {
+            if slot.load.ordinary + slot.load.urgent <= 1 {
+                slots.list.retain(|slot| slot.id != self.slot);
+            } else {
+                slot.load.refused = Some(now);
+            }
+        }
+    }
+
+    /// The connection is dead: nobody shall be given a channel of it any more.
+    pub(super) fn dead(self) {
+        self.pool.remove(self.slot);
+    }
+}
+
+impl<C> Drop for Channel<C> {
+    fn drop(&mut self) {
+        let mut slots = self.pool.lock();
+        if let Some(slot) = slots.list.iter_mut().find(|slot| slot.id == self.slot) {
+            slot.load.count(self.share, -1);
+        }
+        let surplus = slots.take_surplus();
+        drop(slots);
+        // Letting go of a connection may take a moment that others need not wait for.
+        drop(surplus);
+        self.pool.changed.notify_waiters();
+    }
+}
+
+impl<C> Slots<C> {
+    fn take_surplus(&mut self) -> Option<Slot<C>> {
+        let (newest, others) = self.list.split_last()?;
+        let free: usize = others.iter().map(|slot| ORDINARY - slot.load.ordinary).sum();
+        if newest.load.ordinary + newest.load.urgent == 0 && free >= PLENTY { self.list.pop() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(connections: usize) -> Arc<Pool<usize>> {
+        let pool = Pool::new();
+        for n in 0..connections {
+            pool.add(Arc::new(n));
+        }
+        pool
+    }
+
+    fn take_all(pool: &Arc<Pool<usize>>, lane: ChannelLane, now: Instant) -> Vec<Channel<usize>> {
+        std::iter::from_fn(|| pool.take(lane, now)).collect()
+    }
+
+    #[test]
+    fn two_channels_of_each_connection_are_kept_for_urgent_execs() {
+        let now = Instant::now();
+        let pool = pool(2);
+        let ordinary = take_all(&pool, ChannelLane::Ordinary, now);
+        let taken: Vec<usize> = ordinary.iter().map(|channel| **channel.connection()).collect();
+        assert_eq!(taken, [[0; 8], [1; 8]].concat(), "the oldest connection is filled first");
+        assert_eq!(take_all(&pool, ChannelLane::Urgent, now).len(), 4);
+    }
+
+    #[test]
+    fn an_urgent_exec_also_takes_an_ordinary_channel() {
+        let now = Instant::now();
+        let pool = pool(1);
+        assert_eq!(take_all(&pool, ChannelLane::Urgent, now).len(), 10);
+    }
+
+    #[test]
+    fn a_dropped_channel_is_free_again() {
+        let now = Instant::now();
+        let pool = pool(1);
+        drop(take_all(&pool, ChannelLane::Ordinary, now));
+        assert_eq!(pool.free(now), 8);
+        assert_eq!(take_all(&pool, ChannelLane::Ordinary, now).len(), 8);
+    }
+
+    #[test]
+    fn connections_that_a_burst_needed_are_let_go_after_it() {
+        let now = Instant::now();
+        let pool = pool(4);
+        let mut burst = take_all(&pool, ChannelLane::Ordinary, now);
+        assert_eq!((burst.len(), pool.len()), (32, 4));
+        while burst.pop().is_some() {}
+        assert_eq!(pool.len(), 2);
+    }
+
+    #[test]
+    fn a_connection_that_refused_is_passed_over_for_a_while() {
+        let now = Instant::now();
+        let pool = pool(1);
+        let _held = pool.take(ChannelLane::Ordinary, now);
+        assert_eq!(pool.free(now), 7);
+        pool.take(ChannelLane::Ordinary, now).expect("a free channel").refused(now);
+        assert!(pool.take(ChannelLane::Urgent, now).is_none());
+        assert_eq!(pool.free(now), 0);
+        assert!(pool.take(ChannelLane::Urgent, now + REFUSAL_PAUSE).is_some());
+    }
+
+    #[test]
+    fn a_connection_full_of_leftovers_is_forgotten() {
+        let now = Instant::now();
+        let pool = pool(1);
+        pool.take(ChannelLane::Ordinary, now).expect("a free channel").refused(now);
+        assert_eq!(pool.len(), 0);
+    }
+
+    #[test]
+    fn a_channel_of_a_dead_connection_does_not_count_on_the_next_one() {
+        let now = Instant::now();
+        let pool = pool(1);
+        let held = pool.take(ChannelLane::Ordinary, now).expect("a free channel");
+        pool.take(ChannelLane::Ordinary, now).expect("a free channel").dead();
+        pool.add(Arc::new(7));
+        drop(held);
+        assert_eq!(take_all(&pool, ChannelLane::Ordinary, now).len(), 8);
+    }
+}
