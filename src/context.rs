@@ -1,0 +1,152 @@
+//! What the workers share: the parts that `app` built, and the signals by which one wakes another.
+//!
+//! Signals only shorten waiting. Whatever they announce is in the tables before, so a lost one costs a few seconds, never work.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent;
+use crate::config::{Config, GitHubConfig};
+use crate::db::Db;
+use crate::db::runs::Run;
+use crate::git::Mirrors;
+use crate::github::app::{self, BotIdentity};
+use crate::github::repos::RepositoryInfo;
+use crate::github::{ApiError, GitHub};
+use crate::model::{Clock, MarkerKey, Millis, RepoName, Repository, RepositoryId, RunId};
+use crate::runner::pool::Pool;
+use crate::trigger::policy::Policy;
+
+/// Everything that a worker needs.
+pub struct Context {
+    /// The operator's decisions.
+    pub config: Arc<Config>,
+    /// How the App is known to GitHub.
+    pub app: GitHubConfig,
+    /// The tables.
+    pub db: Db,
+    /// GitHub.
+    pub github: GitHub,
+    /// The bot's own bare copies of repositories.
+    pub mirrors: Mirrors,
+    /// The machines.
+    pub runners: Arc<Pool>,
+    /// The time.
+    pub clock: Clock,
+    /// The key of comment markers.
+    pub marker: MarkerKey,
+    /// This start of the bot; runners refuse an earlier one.
+    pub epoch: i64,
+    /// Wakes the workers.
+    pub wake: Wake,
+    /// Runs that a task of this process works on.
+    pub active: Active,
+    /// What repositories are like, as GitHub said lately.
+    pub about: Recent<RepositoryInfo>,
+    /// The policies of repositories, as GitHub said lately.
+    pub policies: Recent<Policy>,
+    /// Ends the workers.
+    pub stop: CancellationToken,
+}
+
+/// One bell per worker.
+#[derive(Default)]
+pub struct Wake {
+    /// A delivery was stored.
+    pub inbox: Arc<Notify>,
+    /// A run was queued, freed its slot, or is to be looked at.
+    pub runs: Arc<Notify>,
+    /// A report is owed.
+    pub reports: Notify,
+}
+
+impl Context {
+    /// Who the bot is: asked of GitHub once, through a repository's token.
+    pub async fn bot(&self, via: &Repository) -> Result<BotIdentity, ApiError> {
+        app::identity(&self.github, Some(via)).await
+    }
+
+    /// `https://github.com/owner/name` of a repository.
+    pub fn repository_url(&self, name: &RepoName) -> String {
+        format!("{}/{name}", self.app.server_url)
+    }
+
+    /// Where the bot's git finds a repository.
+    pub fn remote(&self, repository: &Repository) -> String {
+        format!("{}.git", self.repository_url(&repository.name))
+    }
+
+    /// What to do about the ending of a run.
+    pub fn remedy(&self, run: &Run) -> Option<String> {
+        let agent = agent::resolve(&run.agent, &self.config.agents)?;
+        run.reason.map(|reason| agent::remedy(reason, &agent))
+    }
+
+    /// Address of a run's page, where the operator says how people reach it.
+    pub fn run_url(&self, run: RunId) -> Option<String> {
+        self.config.public_url.as_ref().map(|url| format!("{url}/admin/runs/{run}"))
+    }
+}
+
+/// Which runs have a task, and how to reach it.
+#[derive(Default)]
+pub struct Active(Mutex<HashMap<RunId, Arc<Notify>>>);
+
+impl Active {
+    /// Claims a run for one task of this process; `None` if another has it.
+    pub fn claim(self: &Active, run: RunId) -> Option<Arc<Notify>> {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if runs.contains_key(&run) {
+            return None;
+        }
+        let bell = Arc::new(Notify::new());
+        runs.insert(run, bell.clone());
+        Some(bell)
+    }
+
+    /// Gives a run back.
+    pub fn release(&self, run: RunId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+    }
+
+    /// Tells the task of a run to look at its row again; false if it has none.
+    pub fn ring(&self, run: RunId) -> bool {
+        let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.get(&run).map(|bell| bell.notify_one()).is_some()
+    }
+
+    /// How many runs have a task.
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether no run has a task.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What was learned of repositories, and when: a run that starts right after its decision need not ask the same again.
+pub struct Recent<T>(Mutex<HashMap<RepositoryId, (Millis, T)>>);
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Recent<T> {
+    /// Remembers what was learned at a time.
+    pub fn learned(&self, repository: RepositoryId, at: Millis, what: &T) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(repository, (at, what.clone()));
+    }
+
+    /// What was learned at this time or later.
+    pub fn since(&self, repository: RepositoryId, time: Millis) -> Option<T> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&repository).filter(|(at, _)| *at >= time).map(|(_, what)| what.clone())
+    }
+}

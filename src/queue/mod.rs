@@ -1,0 +1,46 @@
+//! The queue as everybody sees it: who is next, on which runner, and why the others wait.
+//!
+//! The worker that gives slots out, the comment that tells a position and the answer to `/track status` read the same list.
+
+pub mod schedule;
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::db;
+use crate::model::{RunId, Status};
+use schedule::{Busy, Limits, Turn, Waiting, schedule};
+
+/// Every queued run with its turn, in the order of asking.
+pub async fn turns(context: &Context) -> Result<Vec<(RunId, Turn)>> {
+    let live = db::runs::live(&mut *context.db.read().await?).await?;
+    let waiting: Vec<Waiting> = live
+        .iter()
+        .filter(|run| run.status == Status::Queued && run.cancel_at.is_none())
+        .map(|run| Waiting {
+            id: run.id,
+            repository: run.repository,
+            runner: run.runner.clone().or_else(|| run.wanted_runner.clone()),
+            not_before: run.not_before,
+        })
+        .collect();
+    let busy: Vec<Busy> = live
+        .iter()
+        .filter(|run| run.status != Status::Queued)
+        .filter_map(|run| Some(Busy { repository: run.repository, runner: run.runner.clone()? }))
+        .collect();
+    let limits =
+        Limits { runs: context.config.limits.runs, runs_per_repository: context.config.limits.runs_per_repository };
+    Ok(schedule(&waiting, &busy, &context.runners.slots(), limits, context.clock.now()))
+}
+
+/// Place of a run in the queue, 1 for the next one, and why it waits.
+pub async fn place(context: &Context, run: RunId) -> Result<(Option<usize>, Option<String>)> {
+    let turns = turns(context).await?;
+    let Some(at) = turns.iter().position(|(id, _)| *id == run) else { return Ok((None, None)) };
+    let waits = match &turns[at].1 {
+        Turn::Wait(why) => Some(why.clone()),
+        Turn::Start(_) => None,
+    };
+    Ok((Some(at + 1), waits))
+}

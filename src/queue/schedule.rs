@@ -1,0 +1,162 @@
+//! Which queued run gets which slot: pure, first come first served, within the limits, on the least loaded runner.
+
+use crate::model::{Millis, RepositoryId, RunId};
+use crate::runner::pool::Slots;
+
+/// A queued run, as far as its turn depends on it.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Which.
+    pub id: RunId,
+    /// Its repository.
+    pub repository: RepositoryId,
+    /// The runner that it must go to: named by the request, or where its agent may be already.
+    pub runner: Option<String>,
+    /// Not before this time.
+    pub not_before: Millis,
+}
+
+/// A run that holds a slot.
+#[derive(Clone, Debug)]
+pub struct Busy {
+    /// Its repository.
+    pub repository: RepositoryId,
+    /// The runner on which it is.
+    pub runner: String,
+}
+
+/// What holds for everybody.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Runs at once, over all runners.
+    pub runs: u32,
+    /// Runs at once in one repository.
+    pub runs_per_repository: u32,
+}
+
+/// What becomes of a queued run now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It gets a slot on this runner.
+    Start(String),
+    /// It waits, for this reason.
+    Wait(String),
+}
+
+/// Decides about every queued run; `waiting` is in the order of asking.
+pub fn schedule(
+    waiting: &[Waiting],
+    busy: &[Busy],
+    runners: &[Slots],
+    limits: Limits,
+    now: Millis,
+) -> Vec<(RunId, Turn)> {
+    let mut busy = busy.to_vec();
+    let mut turns = Vec::with_capacity(waiting.len());
+    for run in waiting {
+        let turn = turn_of(run, &busy, runners, limits, now);
+        if let Turn::Start(runner) = &turn {
+            busy.push(Busy { repository: run.repository, runner: runner.clone() });
+        }
+        turns.push((run.id, turn));
+    }
+    turns
+}
+
+fn turn_of(run: &Waiting, busy: &[Busy], runners: &[Slots], limits: Limits, now: Millis) -> Turn {
+    let wait = |why: String| Turn::Wait(why);
+    if run.not_before > now {
+        return wait("the last attempt to prepare it failed; the next one follows shortly".into());
+    }
+    if busy.len() >= limits.runs as usize {
+        return wait(format!("{}, which is the limit (`runs`)", live(busy.len())));
+    }
+    let in_repository = busy.iter().filter(|other| other.repository == run.repository).count();
+    if in_repository >= limits.runs_per_repository as usize {
+        return wait(format!("{} in this repository, which is the limit (`runs_per_repository`)", live(in_repository)));
+    }
+    if runners.is_empty() {
+        return wait("no runner is configured; `track runner add` adds one".into());
+    }
+    let eligible: Vec<&Slots> =
+        runners.iter().filter(|runner| run.runner.as_ref().is_none_or(|wanted| *wanted == runner.name)).collect();
+    if let Some(wanted) = run.runner.as_ref().filter(|_| eligible.is_empty()) {
+        return wait(format!("its runner {wanted} is not configured any more"));
+    }
+    if !eligible.iter().any(|runner| runner.in_service) {
+        return wait("its runner is out of service; `track runner check` says why".into());
+    }
+    let load = |name: &str| busy.iter().filter(|other| other.runner == name).count();
+    eligible
+        .into_iter()
+        .filter(|runner| runner.in_service && load(&runner.name) < runner.total as usize)
+        .min_by(|a, b| {
+            // Compared crosswise, so that a runner with two of eight slots taken goes before one with one of two.
+            let left = load(&a.name) as u64 * u64::from(b.total);
+            let right = load(&b.name) as u64 * u64::from(a.total);
+            left.cmp(&right).then_with(|| a.name.cmp(&b.name))
+        })
+        .map_or_else(|| wait("every slot is taken".into()), |runner| Turn::Start(runner.name.clone()))
+}
+
+fn live(runs: usize) -> String {
+    if runs == 1 { "1 run is live".to_owned() } else { format!("{runs} runs are live") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { runs: 16, runs_per_repository: 2 };
+
+    fn waiting(repository: i64, runner: Option<&str>) -> Waiting {
+        Waiting {
+            id: RunId::new(),
+            repository: RepositoryId(repository),
+            runner: runner.map(str::to_owned),
+            not_before: 0,
+        }
+    }
+
+    fn slots(name: &str, total: u32) -> Slots {
+        Slots { name: name.into(), total, in_service: true }
+    }
+
+    fn turns(waiting: &[Waiting], busy: &[Busy], runners: &[Slots]) -> Vec<Turn> {
+        schedule(waiting, busy, runners, LIMITS, 1).into_iter().map(|(_, turn)| turn).collect()
+    }
+
+    #[test]
+    fn runs_spread_over_runners_by_load() {
+        let queue = [waiting(1, None), waiting(2, None), waiting(3, None)];
+        assert_eq!(
+            turns(&queue, &[], &[slots("a", 1), slots("b", 2)]),
+            [Turn::Start("a".into()), Turn::Start("b".into()), Turn::Start("b".into())]
+        );
+    }
+
+    #[test]
+    fn a_full_repository_does_not_hold_up_another() {
+        // B73
+        let queue = [waiting(1, None), waiting(1, None), waiting(1, None), waiting(2, None)];
+        let turns = turns(&queue, &[], &[slots("a", 8)]);
+        assert!(matches!(&turns[2], Turn::Wait(why) if why.contains("runs_per_repository")), "{turns:?}");
+        assert_eq!(turns[3], Turn::Start("a".into()));
+    }
+
+    #[test]
+    fn each_reason_to_wait_is_said() {
+        let reason = |run: Waiting, busy: &[Busy], runners: &[Slots]| match &turns(&[run], busy, runners)[..] {
+            [Turn::Wait(why)] => why.clone(),
+            other => panic!("{other:?}"),
+        };
+        let taken = Busy { repository: RepositoryId(9), runner: "a".into() };
+        assert!(reason(waiting(1, None), &[], &[]).contains("track runner add"));
+        assert!(reason(waiting(1, Some("z")), &[], &[slots("a", 1)]).contains("not configured any more"));
+        assert!(reason(waiting(1, None), &[taken], &[slots("a", 1)]).contains("every slot is taken"));
+        let out = Slots { in_service: false, ..slots("a", 1) };
+        assert!(reason(waiting(1, None), &[], &[out]).contains("out of service"));
+        let later = Waiting { not_before: 2, ..waiting(1, None) };
+        assert!(reason(later, &[], &[slots("a", 1)]).contains("follows shortly"));
+    }
+}

@@ -1,0 +1,148 @@
+//! The bot's copy of what an agent printed, and what is learned from it.
+//!
+//! The file at `$TRACK_HOME/journals/<run>` and the offset in the run's row move together: after a crash the file is cut back to
+//! the stored offset, read again from its beginning, and continued from there, so no byte is lost or counted twice.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use tokio::fs::{File, OpenOptions};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, SeekFrom};
+
+use crate::agent::{Agent, Reader};
+use crate::context::Context;
+use crate::db::runs::{Learned, Run};
+use crate::model::Session;
+
+/// Bytes read at a time while an earlier part is read again.
+const READ_CHUNK: usize = 256 * 1024;
+/// Longest frame that is kept in memory; the supervisor cuts lines well below.
+const FRAME_LIMIT: usize = 1024 * 1024;
+
+/// The journal of one turn of a run.
+pub struct Journal {
+    file: File,
+    offset: u64,
+    frames: Frames,
+    reader: Reader,
+    progress: Option<String>,
+}
+
+impl Journal {
+    /// Opens the journal where the run's row says that it stands.
+    pub async fn open(context: &Context, run: &Run, agent: &Agent, earlier: Option<&Session>) -> Result<Self> {
+        let path = path(context, run);
+        let folder = path.parent().context("a journal lies in a folder")?;
+        tokio::fs::create_dir_all(folder).await?;
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).await?;
+        let offset = u64::try_from(run.journal_offset)?;
+        let length = file.metadata().await?.len();
+        // A file that is shorter than the row says was lost or restored from elsewhere: the runner still has everything.
+        let offset = if length < offset { 0 } else { offset };
+        file.set_len(offset).await?;
+        let mut journal =
+            Self { file, offset: 0, frames: Frames::default(), reader: Reader::new(agent, earlier), progress: None };
+        let mut chunk = vec![0; READ_CHUNK];
+        loop {
+            let n = journal.file.read(&mut chunk).await?;
+            if n == 0 {
+                break;
+            }
+            journal.learn(&chunk[..n]);
+            journal.offset += n as u64;
+        }
+        journal.file.seek(SeekFrom::End(0)).await?;
+        Ok(journal)
+    }
+
+    /// How many bytes are on the bot's disk.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Keeps bytes that follow the present offset.
+    pub async fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).await?;
+        self.file.flush().await?;
+        self.offset += bytes.len() as u64;
+        self.learn(bytes);
+        Ok(())
+    }
+
+    /// The agent's lines so far.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// What was learned so far, as it goes into the run's row.
+    pub fn learned(&self) -> Learned {
+        Learned { progress: self.progress.clone(), usage: self.reader.usage(), session: self.reader.session() }
+    }
+
+    fn learn(&mut self, bytes: &[u8]) {
+        let (reader, progress) = (&mut self.reader, &mut self.progress);
+        self.frames.push(bytes, |line| {
+            if let Some(new) = reader.feed(line) {
+                *progress = Some(new.text);
+            }
+        });
+    }
+}
+
+/// Where the journal of a run lies.
+pub fn path(context: &Context, run: &Run) -> PathBuf {
+    context.config.home.join("journals").join(run.id.to_string())
+}
+
+/// Frames `<ms>\t<kind>\t<text>\n` cut out of a stream of bytes.
+#[derive(Default)]
+struct Frames {
+    partial: Vec<u8>,
+}
+
+impl Frames {
+    /// Hands the text of each complete frame that is the agent's own output (kind `o`) to `each`.
+    fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
+        while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
+            let (line, rest) = bytes.split_at(end);
+            bytes = &rest[1..];
+            if self.partial.is_empty() {
+                frame(line, &mut each);
+            } else {
+                self.keep(line);
+                let whole = std::mem::take(&mut self.partial);
+                frame(&whole, &mut each);
+            }
+        }
+        self.keep(bytes);
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = FRAME_LIMIT.saturating_sub(self.partial.len());
+        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+fn frame(line: &[u8], each: &mut impl FnMut(&[u8])) {
+    let mut parts = line.splitn(3, |b| *b == b'\t');
+    if let (Some(_at), Some(b"o"), Some(text)) = (parts.next(), parts.next(), parts.next()) {
+        each(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_out_whole_wherever_the_stream_is_cut() {
+        let stream = b"1\to\tone\n2\tp\tlaunching\n3\to\tt\two\n4\to\tlast without end";
+        for cut in 0..stream.len() {
+            let mut frames = Frames::default();
+            let mut seen = Vec::new();
+            frames.push(&stream[..cut], |text| seen.push(text.to_vec()));
+            frames.push(&stream[cut..], |text| seen.push(text.to_vec()));
+            assert_eq!(seen, [b"one".to_vec(), b"t\two".to_vec()], "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The one state machine for every kind of ask: `queued → preparing → running → publishing → done`.
+//!
+//! [`start`] puts a run into the queue, [`worker`] gives slots out and drives each live run, one step per status. Steps may be
+//! repeated after a crash at any byte, so each finds out what is there before it does anything.
+
+pub mod journal;
+pub mod plan;
+pub mod prepare;
+pub mod publish;
+pub mod start;
+pub mod step;
+pub mod trouble;
+pub mod watch;
+pub mod worker;
+
+use crate::context::Context;
+use crate::git::{self, Fetch, GitError, Mirror, Remote};
+use crate::github::ApiError;
+use crate::model::Repository;
+use crate::runner::GitEndpoint;
+use trouble::Trouble;
+
+/// A runner's repository as the bot's git sees it.
+fn endpoint(endpoint: &GitEndpoint) -> git::Endpoint {
+    git::Endpoint {
+        url: endpoint.url.clone(),
+        env: endpoint.env.clone(),
+        pack_program: Some(endpoint.pack_program.clone()),
+    }
+}
+
+/// Brings the mirror up to date with GitHub. A token that was revoked since it was made is replaced once, without a loop (T31).
+async fn fetch(context: &Context, repository: &Repository, mirror: &Mirror) -> Result<(), Trouble> {
+    let url = context.remote(repository);
+    for attempt in 0..2 {
+        let token = context.github.git_token(repository, false).await?;
+        let remote = Remote { url: &url, token: Some(&token) };
+        match mirror.fetch(remote, Fetch::Heads).await {
+            Err(GitError::Denied { .. }) if attempt == 0 => context.github.forget_git_token(repository, false).await,
+            Err(error) => return Err(remote_trouble(error)),
+            Ok(()) => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// git's trouble with GitHub's repository is GitHub's: it is waited for like any other.
+fn remote_trouble(error: GitError) -> Trouble {
+    match error {
+        GitError::Unreachable { .. } | GitError::TimedOut { .. } => {
+            Trouble::GitHub(remote_unavailable(error.to_string()))
+        }
+        other => Trouble::Git(other),
+    }
+}
+
+fn remote_unavailable(message: String) -> ApiError {
+    ApiError::Unavailable { call: "git".to_owned(), message, ambiguous: false, answered: false, not_before: None }
+}

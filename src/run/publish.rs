@@ -1,0 +1,394 @@
+//! What an agent left becomes a branch and a pull request, or is kept; every ending passes here, so every ending is reported.
+
+use anyhow::{Context as _, Result};
+use tracing::{info, warn};
+
+use super::plan::{self, PlanError};
+use super::start::{NewWork, start};
+use super::step::{Next, failed, github_wait};
+use super::trouble::Trouble;
+use crate::agent::Answer;
+use crate::context::Context;
+use crate::db::lines::Line;
+use crate::db::reports::{NewReport, Payload};
+use crate::db::runs::{Ending, Run, Work};
+use crate::db::{self, Conn};
+use crate::git::checks::{self, DiffStat};
+use crate::git::paths::{self, PathPolicy};
+use crate::git::{self, GitError, LineBranch, Push, PushOutcome, Remote};
+use crate::github::{ApiError, pulls};
+use crate::model::{Millis, Number, Outcome, Place, Reaction, Reason, Repository, Sha, Status};
+use crate::report::{text, wording};
+use crate::runner::{HostError, Identity, RunnerError};
+
+/// Attempts to fetch what a run left that did not succeed, before it is reported without.
+const KEEP_ATTEMPTS: i64 = 3;
+/// Characters of the longest title that GitHub takes.
+const TITLE_LIMIT: usize = 256;
+
+/// Publishes what a run left. Each part looks first whether it is done already, so that a crash repeats nothing visible.
+pub async fn step(context: &Context, run: &Run) -> Result<Next> {
+    let repository = db::repositories::get(&mut *context.db.read().await?, run.repository)
+        .await?
+        .context("a run's repository is stored")?;
+    let succeeded = run.outcome == Some(Outcome::Succeeded);
+    let collected = match (&run.result, &run.given) {
+        (Some(result), Some(_)) => Some(result.clone()),
+        (None, Some(given)) if run.fence > 0 => match collect(context, run, &repository, given).await {
+            Ok(result) => Some(result),
+            Err(error) => return not_collected(context, run, error).await,
+        },
+        _ => None,
+    };
+    let (true, Some(result), Some(given)) = (succeeded, collected, &run.given) else {
+        return finalize(context, run, None).await;
+    };
+    if result == *given {
+        let ending = Ending { outcome: Outcome::Succeeded, reason: Reason::NoChanges, detail: String::new() };
+        return finalize(context, run, Some(ending)).await;
+    }
+    match deliver(context, run, &repository, given, &result).await {
+        Ok(()) => finalize(context, run, None).await,
+        Err(Undelivered::Refused(ending)) => finalize(context, run, Some(ending)).await,
+        Err(Undelivered::Trouble(Trouble::GitHub(error))) => match github_wait(&error, run, context.clock.now()) {
+            Some(next) => Ok(next),
+            None => finalize(context, run, Some(failed(Reason::PushRefused, error))).await,
+        },
+        Err(Undelivered::Trouble(error)) => Err(error.into()),
+    }
+}
+
+/// Why a result is not on GitHub.
+enum Undelivered {
+    /// It will never be, for this reason.
+    Refused(Ending),
+    /// Something did not work this time.
+    Trouble(Trouble),
+}
+
+impl<E: Into<Trouble>> From<E> for Undelivered {
+    fn from(error: E) -> Self {
+        Self::Trouble(error.into())
+    }
+}
+
+/// Commits leftovers in the sandbox and brings the result into the bot's mirror, under a ref of the run's own.
+async fn collect(context: &Context, run: &Run, repository: &Repository, given: &Sha) -> Result<Sha, Trouble> {
+    let name = run.runner.as_deref().unwrap_or_default();
+    let Some(machine) = context.runners.get(name) else {
+        let gone = HostError::Unreachable(format!("runner {name} is not configured any more"));
+        return Err(RunnerError::Host(gone).into());
+    };
+    let fence = context.epoch.unsigned_abs();
+    let bot = context.bot(repository).await?;
+    let identity = Identity { name: bot.git_name.clone(), email: bot.git_email.clone() };
+    let finished = machine.finish(run.id, fence, &title(run), &identity).await?;
+    let mut work = Work { leftovers: finished.leftovers, ..Work::default() };
+    if finished.head != *given {
+        let endpoint = machine.git_upload(run.id, fence).await?;
+        let mirror = context.mirrors.open(run.repository).await?;
+        mirror.fetch_result(&super::endpoint(&endpoint), finished.head.as_str(), run.id).await?;
+        // What does not continue the given commits cannot be compared with them; it is refused with that reason later.
+        if checks::is_ancestor(&mirror, given, &finished.head).await? {
+            let commits = checks::count_commits(&mirror, given, &finished.head).await?;
+            let DiffStat { files, insertions, deletions } = checks::diff_stat(&mirror, given, &finished.head).await?;
+            work = Work { commits, files, insertions, deletions, ..work };
+        }
+    }
+    let mut tx = context.db.begin().await?;
+    db::runs::set_result(&mut tx, run.id, &finished.head, &work).await?;
+    tx.commit().await?;
+    Ok(finished.head)
+}
+
+/// A finished result is waited for (P3); what another ending left is kept if the runner answers soon.
+async fn not_collected(context: &Context, run: &Run, error: Trouble) -> Result<Next> {
+    let succeeded = run.outcome == Some(Outcome::Succeeded);
+    let few = run.tries < KEEP_ATTEMPTS;
+    let later = match &error {
+        Trouble::Runner(RunnerError::Fenced(why)) => return Ok(Next::later(why)),
+        // What a runner that works says of a workspace stays true.
+        Trouble::Runner(error) => (error.is_transient() && (succeeded || few)).then(|| Next::later(error)),
+        Trouble::GitHub(error) => github_wait(error, run, context.clock.now()).filter(|_| succeeded || few),
+        Trouble::Git(error @ (GitError::Unreachable { .. } | GitError::TimedOut { .. })) => {
+            (succeeded || few).then(|| Next::later(error))
+        }
+        Trouble::Git(_) | Trouble::Bot(_) => few.then(|| Next::later(&error)),
+    };
+    if let Some(later) = later {
+        return Ok(later);
+    }
+    warn!("what run {} left cannot be fetched: {error}", run.id);
+    let ending = failed(Reason::ResultRefused, format!("what the agent left cannot be fetched: {error}"));
+    finalize(context, run, succeeded.then_some(ending)).await
+}
+
+/// Checks what came back, pushes exactly one ref, opens or adopts the pull request.
+async fn deliver(
+    context: &Context,
+    run: &Run,
+    repository: &Repository,
+    given: &Sha,
+    result: &Sha,
+) -> Result<(), Undelivered> {
+    let line_id = run.line.context("work belongs to a line")?;
+    let line = db::lines::get(&mut *context.db.read().await?, line_id).await?;
+    let base = run.base_branch.clone().context("a base branch was chosen before the agent started")?;
+    if run.pushed.as_ref() != Some(result) {
+        check(context, repository, &base, given, result).await?;
+        push(context, repository, &line, &base, result).await?;
+        let mut tx = context.db.begin().await?;
+        db::runs::set_pushed(&mut tx, run.id, result, None).await?;
+        db::lines::set_published(&mut tx, line.id, &base, result, None).await?;
+        tx.commit().await?;
+        info!("run {} pushed {} to {}", run.id, result.short(), line.branch);
+    }
+    if run.pull.is_none() {
+        let pull = open_pull(context, run, repository, &line, &base).await?;
+        let mut tx = context.db.begin().await?;
+        db::runs::set_pushed(&mut tx, run.id, result, Some(pull)).await?;
+        db::lines::set_published(&mut tx, line.id, &base, result, Some(pull)).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+async fn check(
+    context: &Context,
+    repository: &Repository,
+    base: &str,
+    given: &Sha,
+    result: &Sha,
+) -> Result<(), Undelivered> {
+    let mirror = context.mirrors.open(repository.id).await?;
+    if !checks::is_ancestor(&mirror, given, result).await? {
+        let detail = format!(
+            "the agent was given {given} and left {result}, which does not contain it; nothing was pushed, the result is kept"
+        );
+        return Err(Undelivered::Refused(failed(Reason::NotDescendant, detail)));
+    }
+    // Rules are checked against the base as it is now: it may have moved while the agent worked.
+    super::fetch(context, repository, &mirror).await?;
+    let against = mirror.branch(base).await?.unwrap_or_else(|| given.clone());
+    let policy = match plan::policy(context, repository).await {
+        Ok(policy) => policy,
+        // Rules that cannot be read are not the absence of rules (P7).
+        Err(PlanError::Unusable(_, detail)) => {
+            return Err(Undelivered::Refused(failed(Reason::ResultRefused, detail)));
+        }
+        Err(PlanError::GitHub(error)) => return Err(error.into()),
+        Err(PlanError::Other(error)) => return Err(error.into()),
+    };
+    let changes = checks::changes(&mirror, &against, result).await?;
+    // What needs approval is refused as long as nobody can approve.
+    let refused = [policy.paths.refused, policy.paths.approval].concat();
+    let mut refusals = paths::refused_paths(&changes, &PathPolicy { allowed: Vec::new(), refused });
+    refusals.extend(checks::escaping_links(&mirror, &changes).await?);
+    let mut problems: Vec<String> =
+        refusals.iter().map(|refusal| format!("{}: {}", refusal.path, refusal.rule)).collect();
+    let bytes = checks::new_bytes(&mirror, given, result).await?;
+    if bytes > checks::PACK_BYTES {
+        problems.push(format!("the new objects take {bytes} bytes, and {} is the limit", checks::PACK_BYTES));
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Undelivered::Refused(failed(Reason::ResultRefused, problems.join("\n"))))
+}
+
+async fn push(
+    context: &Context,
+    repository: &Repository,
+    line: &Line,
+    base: &str,
+    result: &Sha,
+) -> Result<(), Undelivered> {
+    let mirror = context.mirrors.open(repository.id).await?;
+    let branch = LineBranch::own(&line.branch, base).map_err(anyhow::Error::from)?;
+    let url = context.remote(repository);
+    let mut new_token = false;
+    loop {
+        let token = context.github.git_token(repository, true).await?;
+        let push = Push { branch: &branch, new: result, expected: line.head.as_ref() };
+        match git::push(&mirror, Remote { url: &url, token: Some(&token) }, push).await {
+            Ok(PushOutcome::Pushed) => return Ok(()),
+            Err(GitError::Denied { .. }) if !new_token => {
+                // The token may have expired or been revoked since it was made; one new one, no loop (T31).
+                context.github.forget_git_token(repository, true).await;
+                new_token = true;
+            }
+            Err(GitError::Denied { text, .. }) => {
+                let detail = format!(
+                    "GitHub refused the App's token for the push; check that the App may write contents. {text}"
+                );
+                return Err(Undelivered::Refused(failed(Reason::PushRefused, detail)));
+            }
+            Err(error) => return Err(super::remote_trouble(error).into()),
+            Ok(PushOutcome::Moved { actual }) => {
+                let actual = actual.map_or_else(|| "gone".to_owned(), |sha| sha.to_string());
+                let detail = format!(
+                    "somebody else pushed to {}: it is at {actual} there, and the agent's result {result} does not know that. The result is kept.",
+                    line.branch
+                );
+                return Err(Undelivered::Refused(failed(Reason::PushRefused, detail)));
+            }
+            Ok(PushOutcome::Refused { text }) => {
+                return Err(Undelivered::Refused(failed(Reason::PushRefused, text)));
+            }
+        }
+    }
+}
+
+async fn open_pull(
+    context: &Context,
+    run: &Run,
+    repository: &Repository,
+    line: &Line,
+    base: &str,
+) -> Result<Number, Undelivered> {
+    let find = async || -> Result<Option<Number>, ApiError> {
+        let found = pulls::find_by_head(&context.github, repository, &line.branch).await?;
+        Ok(found.into_iter().find(pulls::PullRequest::is_open).map(|pull| pull.number))
+    };
+    // Nobody can have opened one for a branch that was pushed for the first time just now.
+    if line.head.is_some()
+        && let Some(number) = find().await?
+    {
+        return Ok(number);
+    }
+    let thread = db::threads::get(&mut *context.db.read().await?, run.thread).await?;
+    let words = answer(run).map(|answer| words_of(&answer)).unwrap_or_default();
+    let (title, body) =
+        (title(run), wording::pull_request_body(run, &words, thread.number, context.run_url(run.id).as_deref()));
+    let new = pulls::NewPull { title: &title, body: &body, head: &line.branch, base, draft: false };
+    match pulls::create(&context.github, repository, &new).await {
+        Ok(pulls::Created::New(pull)) => Ok(pull.number),
+        Ok(pulls::Created::Exists) => match find().await? {
+            Some(number) => Ok(number),
+            // GitHub's lists lag: the next attempt will find it.
+            None => Err(super::remote_unavailable("the pull request is not listed yet".to_owned()).into()),
+        },
+        Err(error @ ApiError::Refused { .. }) => Err(Undelivered::Refused(failed(Reason::PullRequestRefused, error))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes the ending and everything that is owed for it, in one transaction with the last move.
+pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> Result<Next> {
+    let now = context.clock.now();
+    if let Some(ending) = &ending {
+        let mut tx = context.db.begin().await?;
+        db::runs::set_ending(&mut tx, run.id, ending).await?;
+        tx.commit().await?;
+    }
+    let mains = main_users(context, run).await?;
+    let mut tx = context.db.begin().await?;
+    let run = db::runs::get(&mut tx, run.id).await?;
+    let thread = db::threads::get(&mut tx, run.thread).await?;
+    if !db::runs::advance(&mut tx, run.id, Status::Publishing, Status::Done, now).await? {
+        return Ok(Next::Again);
+    }
+    db::reports::hurry_status(&mut tx, run.id).await?;
+    let good = run.outcome == Some(Outcome::Succeeded);
+    attempt_again(&mut tx, &run, now).await?;
+    for trigger in db::triggers::of_run(&mut tx, run.id).await? {
+        if !matches!(trigger.place, Place::Review(_)) {
+            let content = if good { Reaction::Rocket } else { Reaction::Confused };
+            let reaction = NewReport {
+                key: format!("reaction:{}:done", trigger.key),
+                repository: run.repository,
+                number: trigger.number,
+                run: Some(run.id),
+                payload: Payload::Reaction { place: trigger.place, content },
+            };
+            db::reports::owe(&mut tx, &reaction, now).await?;
+        }
+    }
+    if let (true, Some(pull), Some(sha)) = (good, run.pull, &run.pushed) {
+        let last = NewReport {
+            // Once per head, whichever run or start of the bot comes first.
+            key: format!("final:{}:{pull}:{sha}", run.repository),
+            repository: run.repository,
+            number: pull,
+            run: Some(run.id),
+            payload: Payload::Final { text: wording::pushed(&mains, &run, thread.number) },
+        };
+        db::reports::owe(&mut tx, &last, now).await?;
+    }
+    let outcome = run.outcome.map_or("failed", |outcome| outcome.as_str());
+    let record = db::decisions::Decision {
+        delivery: None,
+        repository: Some(run.repository),
+        number: Some(thread.number),
+        trigger: None,
+        run: Some(run.id),
+        actor: None,
+        verdict: "noted",
+        reason: outcome.into(),
+        detail: format!("run {} is done: {}", run.id, wording::reason_text(run.reason.unwrap_or(Reason::Internal))),
+    };
+    db::decisions::insert(&mut tx, &record, now).await?;
+    tx.commit().await?;
+    metrics::counter!("track_runs_total", "outcome" => outcome).increment(1);
+    context.wake.reports.notify_one();
+    context.wake.runs.notify_one();
+    Ok(Next::Again)
+}
+
+/// A run whose supervisor certainly died is attempted again by itself, once; the next attempt answers for what was asked.
+async fn attempt_again(tx: &mut Conn, run: &Run, now: Millis) -> Result<()> {
+    if run.reason != Some(Reason::SupervisorDied) {
+        return Ok(());
+    }
+    if let Some(earlier) = run.retry_of
+        && db::runs::get(&mut *tx, earlier).await?.reason == Some(Reason::SupervisorDied)
+    {
+        return Ok(());
+    }
+    let work = NewWork::again(&mut *tx, run, run.ask.requester.clone()).await?;
+    if let Some(next) = start(&mut *tx, &work, now).await? {
+        db::triggers::hand_over(tx, run.id, next).await?;
+        info!("run {} died on its runner and is attempted again as {next}", run.id);
+    }
+    Ok(())
+}
+
+/// Who is mentioned: the server's main users, else the repository's, else who asked.
+async fn main_users(context: &Context, run: &Run) -> Result<Vec<String>> {
+    if !context.config.main_user.is_empty() {
+        return Ok(context.config.main_user.clone());
+    }
+    let repository = db::repositories::get(&mut *context.db.read().await?, run.repository).await?;
+    if let Some(repository) = repository
+        && let Ok(policy) = plan::recent_policy(context, &repository).await
+        && !policy.main_users.is_empty()
+    {
+        return Ok(policy.main_users);
+    }
+    Ok(vec![run.ask.requester.login.clone()])
+}
+
+fn answer(run: &Run) -> Option<Answer> {
+    Answer::stored(run.kind, run.answer.clone()?)
+}
+
+/// The pull request's title, which is also the message of a commit of leftovers.
+fn title(run: &Run) -> String {
+    let from_answer = match answer(run) {
+        Some(Answer::Work(work)) => work.pull_request_title,
+        _ => None,
+    };
+    let title = from_answer.filter(|title| !title.trim().is_empty()).unwrap_or_else(|| run.ask.title.clone());
+    let title = text::title(&title, TITLE_LIMIT);
+    if title.is_empty() { format!("chore: work of run {}", run.id) } else { title }
+}
+
+fn words_of(answer: &Answer) -> String {
+    match answer {
+        Answer::Work(work) => match work.pull_request_body.as_deref().filter(|body| !body.trim().is_empty()) {
+            Some(body) => body.to_owned(),
+            None => work.summary.clone(),
+        },
+        Answer::Review(review) => review.summary.clone(),
+    }
+}

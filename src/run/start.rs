@@ -1,0 +1,98 @@
+//! Puts a run into the queue: the run, the line that it works on, the comment and the reactions that are owed, in the caller's transaction.
+
+use anyhow::Result;
+
+use crate::db::lines::Line;
+use crate::db::reports::{NewReport, Payload};
+use crate::db::runs::{NewRun, Run};
+use crate::db::threads::Thread;
+use crate::db::{self, Conn};
+use crate::model::{Account, Ask, LineId, Millis, RunId};
+
+/// What is to be queued.
+#[derive(Clone, Debug)]
+pub struct NewWork {
+    /// The thread that it works on.
+    pub thread: Thread,
+    /// What is wanted.
+    pub ask: Ask,
+    /// The run of which this is another attempt, and the number of the attempt.
+    pub retry_of: Option<(RunId, i64)>,
+    /// The line of the run that is attempted again.
+    pub line: Option<LineId>,
+    /// The agent's name.
+    pub agent: String,
+    /// What chose the agent.
+    pub chosen_by: String,
+    /// The model to ask for.
+    pub model: Option<String>,
+    /// The profile that chose agent and model.
+    pub profile: Option<String>,
+    /// The runner that the request names.
+    pub runner: Option<String>,
+}
+
+impl NewWork {
+    /// Another attempt of a run, asked for by `requester`; on the same line if that is still open.
+    pub async fn again(conn: &mut Conn, run: &Run, requester: Account) -> Result<Self> {
+        let open = db::lines::open_of(&mut *conn, run.thread).await?;
+        Ok(Self {
+            thread: db::threads::get(conn, run.thread).await?,
+            ask: Ask { requester, ..run.ask.clone() },
+            retry_of: Some((run.id, run.attempt + 1)),
+            line: run.line.filter(|id| open.is_some_and(|line| line.id == *id)),
+            agent: run.agent.clone(),
+            chosen_by: run.chosen_by.clone(),
+            model: run.model.clone(),
+            profile: run.profile.clone(),
+            runner: run.wanted_runner.clone(),
+        })
+    }
+}
+
+/// Queues a run and owes its status comment. `None`: the lane has a live run, as the schema says.
+pub async fn start(conn: &mut Conn, work: &NewWork, now: Millis) -> Result<Option<RunId>> {
+    if db::runs::live_of(&mut *conn, work.thread.id, work.ask.kind.lane()).await?.is_some() {
+        return Ok(None);
+    }
+    let line = match work.line {
+        Some(id) => db::lines::get(&mut *conn, id).await?,
+        None => line_for(&mut *conn, work, now).await?,
+    };
+    let run = NewRun {
+        id: RunId::new(),
+        thread: work.thread.id,
+        line: Some(line.id),
+        repository: work.thread.repository,
+        ask: work.ask.clone(),
+        retry_of: work.retry_of,
+        agent: work.agent.clone(),
+        chosen_by: work.chosen_by.clone(),
+        model: work.model.clone(),
+        profile: work.profile.clone(),
+        wanted_runner: work.runner.clone(),
+    };
+    match db::runs::insert(&mut *conn, &run, now).await {
+        Err(error) if db::is_unique_violation(&error) => return Ok(None),
+        other => other?,
+    }
+    let status = NewReport {
+        key: format!("status:{}", run.id),
+        repository: work.thread.repository,
+        number: work.thread.number,
+        run: Some(run.id),
+        payload: Payload::Status,
+    };
+    db::reports::owe(conn, &status, now).await?;
+    Ok(Some(run.id))
+}
+
+/// A dispatch with an open line goes on with it; `--fresh`, or no open line, opens one.
+async fn line_for(conn: &mut Conn, work: &NewWork, now: Millis) -> Result<Line> {
+    if !work.ask.fresh
+        && let Some(line) = db::lines::open_of(&mut *conn, work.thread.id).await?
+    {
+        return Ok(line);
+    }
+    Ok(db::lines::open(conn, work.thread.id, work.thread.repository, work.thread.number, now).await?)
+}

@@ -1,0 +1,319 @@
+//! A working agent: its journal is streamed to the bot's disk as it grows, limits and cancel reach it, and its end is noticed at once.
+//!
+//! Losing the connection ends nothing: the agent goes on under its supervisor, and the stream is taken up at the stored offset.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tracing::info;
+
+use super::journal::Journal;
+use super::step::{Next, STEP_RETRY, canceled, end, failed};
+use super::trouble::Trouble;
+use crate::agent::{self, Agent, AnswerStatus};
+use crate::context::Context;
+use crate::db;
+use crate::db::runs::{Ending, Run};
+use crate::model::{Outcome, Reason};
+use crate::report::worker::PROGRESS_EVERY;
+use crate::runner::{Attach, Blob, Exit, ExitReason, HostError, Machine, RunnerError, State, TurnState};
+
+/// Progress is stored at most this often, and at the end.
+const STORE_EVERY: Duration = Duration::from_secs(1);
+
+/// Watches until the agent ended, the run is given up, or the bot stops.
+pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
+    // Taken out of the configuration while it works, it is read like any program.
+    let agent = agent::resolve(&run.agent, &context.config.agents)
+        .unwrap_or_else(|| Agent::Custom { name: run.agent.clone(), command: Vec::new() });
+    let mut journal = Journal::open(context, run, &agent, None).await?;
+    let mut tries = 0;
+    loop {
+        match look(context, run, &mut journal, bell).await {
+            Ok(Seen::Stopping) => return Ok(Next::Leave),
+            Ok(Seen::Ended(state)) => return over(context, run, &journal, state).await,
+            Ok(Seen::StillRunning) => {}
+            Err(Trouble::Bot(error)) => return Err(error),
+            Err(Trouble::Runner(RunnerError::Fenced(why))) => return Ok(Next::later(why)),
+            Err(error) => {
+                lost_sight(context, run, &error).await?;
+                if let Some(ending) = given_up(context, run).await? {
+                    return end(context, run, ending).await;
+                }
+            }
+        }
+        pause(context, bell, tries).await;
+        tries += 1;
+    }
+}
+
+enum Seen {
+    Ended(Box<TurnState>),
+    StillRunning,
+    Stopping,
+}
+
+/// Attaches to the journal until it ends, then asks how it stands.
+async fn look(context: &Context, run: &Run, journal: &mut Journal, bell: &Notify) -> Result<Seen, Trouble> {
+    if context.stop.is_cancelled() {
+        return Ok(Seen::Stopping);
+    }
+    let name = run.runner.as_deref().context("a running run has a runner")?;
+    let machine = context.runners.get(name).ok_or_else(|| {
+        RunnerError::Host(HostError::Unreachable(format!("runner {name} is not configured any more")))
+    })?;
+    cancel_if_asked(context, run, &machine).await?;
+    let fence = context.epoch.unsigned_abs();
+    let turn = u32::try_from(run.turn).unwrap_or(1);
+    match machine.attach(run.id, fence, turn, journal.offset()).await {
+        Ok(stream) => {
+            in_sight(context, run).await?;
+            if let Followed::Stopping = follow(context, run, &machine, stream, journal, bell).await? {
+                return Ok(Seen::Stopping);
+            }
+        }
+        // Nothing of it is there any more, and its state says so.
+        Err(RunnerError::Unknown(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    loop {
+        let mut state = machine.status(run.id, fence, turn, journal.offset()).await?;
+        journal.append(&state.journal).await?;
+        if state.more {
+            continue;
+        }
+        store(context, run, journal).await?;
+        state.journal.clear();
+        return Ok(match state.state {
+            State::Running { .. } => Seen::StillRunning,
+            State::Ended(_) => Seen::Ended(Box::new(state)),
+            State::Died { .. } | State::NotStarted | State::Unknown => {
+                // What a dead supervisor left behind may live on.
+                cancel(context, run, &machine).await?;
+                Seen::Ended(Box::new(state))
+            }
+        });
+    }
+}
+
+enum Followed {
+    ToTheEnd,
+    Stopping,
+}
+
+/// Keeps what the agent prints until its supervisor is gone. A cancel goes out beside the stream, which then ends by itself.
+async fn follow(
+    context: &Context,
+    run: &Run,
+    machine: &Machine,
+    mut stream: Attach,
+    journal: &mut Journal,
+    bell: &Notify,
+) -> Result<Followed, Trouble> {
+    // When what was read last must be in the database, also if the agent says nothing more.
+    let mut store_at = None;
+    let mut ended = false;
+    loop {
+        tokio::select! {
+            () = context.stop.cancelled() => {
+                store(context, run, journal).await?;
+                return Ok(Followed::Stopping);
+            }
+            () = bell.notified() => cancel_if_asked(context, run, machine).await?,
+            () = sleep_until(store_at.unwrap_or_else(Instant::now)), if store_at.is_some() => {
+                store(context, run, journal).await?;
+                store_at = None;
+                if !ended && too_dear(context, journal).is_some() {
+                    machine.cancel(run.id, context.epoch.unsigned_abs()).await?;
+                    ended = true;
+                }
+            }
+            chunk = stream.next() => match chunk {
+                Some(Ok(bytes)) => {
+                    journal.append(&bytes).await?;
+                    store_at.get_or_insert_with(|| Instant::now() + STORE_EVERY);
+                }
+                Some(Err(error)) => {
+                    store(context, run, journal).await?;
+                    return Err(error.into());
+                }
+                None => return Ok(Followed::ToTheEnd),
+            },
+        }
+    }
+}
+
+/// Ends the agent if somebody asked for it and it was not ended yet.
+async fn cancel_if_asked(context: &Context, run: &Run, machine: &Machine) -> Result<(), Trouble> {
+    let now = db::runs::get(&mut *context.db.read().await?, run.id).await?;
+    if now.cancel_at.is_some() && now.left_processes.is_none() {
+        cancel(context, run, machine).await?;
+    }
+    Ok(())
+}
+
+async fn cancel(context: &Context, run: &Run, machine: &Machine) -> Result<(), Trouble> {
+    let canceled = machine.cancel(run.id, context.epoch.unsigned_abs()).await?;
+    info!("run {} is ended, {} processes left", run.id, canceled.left);
+    let mut tx = context.db.begin().await?;
+    db::runs::set_left(&mut tx, run.id, i64::from(canceled.left)).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn store(context: &Context, run: &Run, journal: &Journal) -> Result<()> {
+    let learned = journal.learned();
+    let mut tx = context.db.begin().await?;
+    db::runs::set_progress(&mut tx, run.id, journal.offset(), &learned).await?;
+    db::runs::set_unreachable(&mut tx, run.id, None).await?;
+    db::reports::touch_status(&mut tx, run.id, context.clock.now() + PROGRESS_EVERY).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The runner did not answer: noted and said, once.
+async fn lost_sight(context: &Context, run: &Run, why: &Trouble) -> Result<()> {
+    if let Trouble::Runner(RunnerError::Host(changed @ HostError::HostKey(_))) = why {
+        context.runners.quarantine(run.runner.as_deref().unwrap_or_default(), &changed.to_string());
+    }
+    info!("run {} is out of sight: {why}", run.id);
+    if db::runs::get(&mut *context.db.read().await?, run.id).await?.unreachable_since.is_some() {
+        return Ok(());
+    }
+    let now = context.clock.now();
+    let mut tx = context.db.begin().await?;
+    db::runs::set_unreachable(&mut tx, run.id, Some(now)).await?;
+    // A connection that was only cut is back before anybody reads of it.
+    db::reports::touch_status(&mut tx, run.id, now + PROGRESS_EVERY / 3).await?;
+    tx.commit().await?;
+    context.wake.reports.notify_one();
+    Ok(())
+}
+
+/// The runner answers again, though the agent may print nothing for long: the comment says so, and [`given_up`] counts anew.
+async fn in_sight(context: &Context, run: &Run) -> Result<()> {
+    if db::runs::get(&mut *context.db.read().await?, run.id).await?.unreachable_since.is_none() {
+        return Ok(());
+    }
+    let mut tx = context.db.begin().await?;
+    db::runs::set_unreachable(&mut tx, run.id, None).await?;
+    db::reports::touch_status(&mut tx, run.id, context.clock.now()).await?;
+    tx.commit().await?;
+    context.wake.reports.notify_one();
+    Ok(())
+}
+
+async fn pause(context: &Context, bell: &Notify, tries: usize) {
+    tokio::select! {
+        () = context.stop.cancelled() => {}
+        () = bell.notified() => {}
+        () = tokio::time::sleep(STEP_RETRY[tries.min(STEP_RETRY.len() - 1)]) => {}
+    }
+}
+
+/// A run whose runner did not answer for too long is lost.
+async fn given_up(context: &Context, run: &Run) -> Result<Option<Ending>> {
+    let run = db::runs::get(&mut *context.db.read().await?, run.id).await?;
+    let lost_after = i64::from(context.config.limits.lost_after_hours) * 3_600_000;
+    Ok(run.unreachable_since.filter(|since| context.clock.now() - since >= lost_after).map(|_| Ending {
+        outcome: Outcome::Lost,
+        reason: Reason::RunnerUnreachable,
+        detail: format!("no answer for {} hours", context.config.limits.lost_after_hours),
+    }))
+}
+
+/// The agent ended: what it says and how it ended make the outcome, which is in the database before anything is published.
+async fn over(context: &Context, run: &Run, journal: &Journal, state: Box<TurnState>) -> Result<Next> {
+    let now = context.clock.now();
+    let (ending, answer, ended_at) = match &state.state {
+        State::Ended(exit) => {
+            let (ending, answer) = read_ending(context, run, (journal, &state), exit);
+            // The runner's clock may differ from ours; the difference is measured by its "now" in the same answer.
+            (ending, answer, Some(exit.finished_at + (now - state.now)))
+        }
+        State::Died { .. } => {
+            (failed(Reason::SupervisorDied, "the supervisor on the runner is gone and left no result"), None, None)
+        }
+        _ => (failed(Reason::RunForgotten, "its folder on the runner is gone"), None, None),
+    };
+    let mut tx = context.db.begin().await?;
+    // Asked for while the runner was away or the agent was ending anyway: what it left is kept, and not published (B10).
+    let asked = db::runs::get(&mut tx, run.id).await?.cancel_at.is_some();
+    let ending = if asked { canceled() } else { ending };
+    if let Some(answer) = answer {
+        db::runs::set_answer(&mut tx, run.id, &answer).await?;
+    }
+    let at = ended_at.unwrap_or(now).clamp(run.started_at.unwrap_or(0), now);
+    if db::runs::end(&mut tx, run.id, run.status, &ending, at).await? {
+        db::reports::touch_status(&mut tx, run.id, now + PROGRESS_EVERY).await?;
+    }
+    tx.commit().await?;
+    info!("run {} ended: {} ({})", run.id, ending.outcome, ending.reason);
+    Ok(Next::Again)
+}
+
+fn read_ending(
+    context: &Context,
+    run: &Run,
+    (journal, state): (&Journal, &TurnState),
+    exit: &Exit,
+) -> (Ending, Option<serde_json::Value>) {
+    match exit.reason {
+        ExitReason::Canceled => {
+            // Nobody but the bot itself ends an agent besides those who ask for it.
+            let dear = too_dear(context, journal).map(|detail| failed(Reason::AgentLimit, detail));
+            return (dear.unwrap_or_else(canceled), None);
+        }
+        ExitReason::WallClock => return (timed_out(Reason::WallClock, journal), None),
+        ExitReason::Silence => return (timed_out(Reason::Silence, journal), None),
+        ExitReason::Exited => {}
+    }
+    let bytes = |blob: &'_ Option<Blob>| blob.as_ref().map(|blob| blob.bytes.clone());
+    let (answer_file, last_line) = (bytes(&state.answer), bytes(&state.last));
+    let stderr = bytes(&state.stderr).unwrap_or_default();
+    let left = agent::Ending {
+        exit: agent::Exit { code: Some(exit.code), signal: exit.signal },
+        answer_file: answer_file.as_deref(),
+        last_line: last_line.as_deref(),
+        stderr_tail: &String::from_utf8_lossy(&stderr),
+    };
+    match agent::verdict(run.kind, journal.reader(), &left) {
+        Ok(answer) => {
+            let value = serde_json::to_value(&answer).ok();
+            let ending = match answer.status() {
+                AnswerStatus::Succeeded => {
+                    Ending { outcome: Outcome::Succeeded, reason: Reason::Changes, detail: String::new() }
+                }
+                AnswerStatus::Failed => failed(Reason::AgentFailed, ""),
+                AnswerStatus::Blocked => {
+                    Ending { outcome: Outcome::Blocked, reason: Reason::AgentBlocked, detail: String::new() }
+                }
+            };
+            (ending, value)
+        }
+        // Whatever else it looks like: without room for its words and files an agent cannot but fail (F07).
+        Err(failure) if exit.disk_full => (failed(Reason::RunnerDisk, failure.detail), None),
+        Err(failure) if failure.reason == Reason::BadAnswer => {
+            let cut = state.answer.as_ref().filter(|blob| blob.size > blob.bytes.len() as u64);
+            let too_long =
+                |blob: &Blob| format!("it is {} bytes long, at most {} are read", blob.size, agent::MAX_ANSWER);
+            (failed(failure.reason, cut.map_or(failure.detail, too_long)), None)
+        }
+        Err(failure) => (failed(failure.reason, failure.detail), None),
+    }
+}
+
+/// What is said of a run that costs more than one may.
+fn too_dear(context: &Context, journal: &Journal) -> Option<String> {
+    let limit = context.config.limits.cost_usd_per_run;
+    let cost = journal.reader().usage().cost_usd.filter(|cost| *cost > limit)?;
+    Some(format!("it had cost ${cost:.2} when it was ended, and ${limit:.2} is the limit (`cost_usd_per_run`)"))
+}
+
+/// Where the agent was when its time was over is told by the last that it said.
+fn timed_out(reason: Reason, journal: &Journal) -> Ending {
+    let detail = journal.learned().progress.map_or_else(String::new, |said| format!("it said last: {said}"));
+    Ending { outcome: Outcome::TimedOut, reason, detail }
+}
