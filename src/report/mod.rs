@@ -1,0 +1,6 @@
+//! What the bot owes GitHub: comments and reactions as desired states, and the worker that brings GitHub there.
+
+pub mod budget;
+pub mod text;
+pub mod wording;
+pub mod worker;

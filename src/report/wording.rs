@@ -1,0 +1,424 @@
+//! What people read on GitHub: short, scannable, with the next step. Pure functions, tested by snapshots.
+//!
+//! Nobody but the requester and the main user is ever mentioned, and words of agents pass [`super::text`] first.
+
+use std::fmt::Write as _;
+
+use super::text::{code, quoted, quoted_line};
+use crate::db::runs::Run;
+use crate::model::{Millis, Number, Outcome, Phase, Reason, RunId, Status, Usage};
+
+/// Bytes of an agent's summary that a comment shows.
+const SUMMARY_LIMIT: usize = 6_000;
+/// Bytes of an error that a comment shows.
+const DETAIL_LIMIT: usize = 2_000;
+/// Paths named in a list before the rest is counted.
+const PATHS_SHOWN: usize = 10;
+
+/// What a status comment needs beside the run's row.
+#[derive(Clone, Debug, Default)]
+pub struct StatusFacts {
+    /// Place in the queue, 1 for the next one.
+    pub position: Option<usize>,
+    /// Why it waits, where that is not just its turn.
+    pub waits_for: Option<String>,
+    /// The line's branch.
+    pub branch: Option<String>,
+    /// `https://…` address of the run's page, where there is one.
+    pub run_url: Option<String>,
+    /// `https://…/owner/name`.
+    pub repository_url: String,
+    /// Why the runner is out of service, if it is.
+    pub out_of_service: Option<String>,
+    /// The next attempt, where there is one.
+    pub next_attempt: Option<RunId>,
+    /// What to do about a failure.
+    pub remedy: Option<String>,
+    /// The agent's answer: summary and notes.
+    pub summary: Option<String>,
+    /// The agent's own remarks.
+    pub notes: Option<String>,
+}
+
+/// The status comment of a run, as it is now.
+pub fn status(run: &Run, facts: &StatusFacts) -> String {
+    let mut out = String::new();
+    let _ = match run.status {
+        Status::Queued => queued(&mut out, run, facts),
+        Status::Preparing => preparing(&mut out, run, facts),
+        Status::Running => running(&mut out, run, facts),
+        Status::Publishing => publishing(&mut out, run),
+        Status::Done => done(&mut out, run, facts),
+    };
+    footer(&mut out, run, facts);
+    out.trim_end().to_owned()
+}
+
+fn queued(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {
+    write!(out, "⏳ **Queued** for {}", code(&run.agent))?;
+    if let Some(position) = facts.position {
+        write!(out, ", number {position} in the queue")?;
+    }
+    writeln!(out, ".")?;
+    if let Some(why) = &facts.waits_for {
+        writeln!(out, "\nWaiting: {}", quoted_line(why, DETAIL_LIMIT))?;
+    }
+    Ok(())
+}
+
+fn preparing(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {
+    let doing = match run.phase {
+        None | Some(Phase::CheckingRunner) => "checking the runner",
+        Some(Phase::FetchingRepository) => "fetching the repository",
+        Some(Phase::PreparingWorkspace) => "preparing the workspace",
+        Some(Phase::UploadingPrompt) => "uploading the prompt",
+        Some(Phase::Launching) => "launching the agent",
+    };
+    writeln!(out, "🔧 **Preparing** {}: {doing}.", on_runner(run))?;
+    troubles(out, run, facts)
+}
+
+fn running(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {
+    write!(out, "🏃 **Running** {}", on_runner(run))?;
+    if let Some(at) = run.started_at {
+        write!(out, " since {}", clock_time(at))?;
+    }
+    writeln!(out, ".")?;
+    if let Some(progress) = &run.progress {
+        writeln!(out, "\n> {}", quoted_line(progress, 400))?;
+    }
+    troubles(out, run, facts)
+}
+
+fn troubles(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {
+    if let Some(why) = &facts.out_of_service {
+        writeln!(out, "\n⚠️ The runner is out of service: it {}.", quoted_line(why, DETAIL_LIMIT))?;
+    } else if let Some(since) = run.unreachable_since {
+        let meanwhile = match run.status {
+            Status::Running => "The agent goes on there; this is picked up where it was when the runner is back.",
+            _ => "It is tried again until the runner is back.",
+        };
+        writeln!(out, "\n⚠️ The runner has not answered since {}. {meanwhile}", clock_time(since))?;
+    }
+    if run.cancel_at.is_some() {
+        let when =
+            if run.unreachable_since.is_some() { "is carried out when the runner is back" } else { "is under way" };
+        writeln!(out, "\n🛑 Cancel was asked for{} and {when}.", by(run))?;
+    }
+    Ok(())
+}
+
+fn publishing(out: &mut String, run: &Run) -> std::fmt::Result {
+    writeln!(out, "📦 **Publishing** what {} left.", code(&run.agent))
+}
+
+fn done(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {
+    headline(out, run, facts)?;
+    if let Some(summary) = facts.summary.as_deref().filter(|text| !text.trim().is_empty()) {
+        writeln!(out, "\n{}", quoted(summary, SUMMARY_LIMIT))?;
+    }
+    if let Some(notes) = facts.notes.as_deref().filter(|text| !text.trim().is_empty()) {
+        writeln!(out, "\n**Notes:** {}", quoted(notes, SUMMARY_LIMIT))?;
+    }
+    if let Some(detail) = run.detail.as_deref().filter(|text| !text.trim().is_empty()) {
+        match run.outcome {
+            _ if run.reason == Some(Reason::RepositoryUnusable) => {}
+            _ if own_words(run) => writeln!(out, "\n{}.", quoted_line(detail, DETAIL_LIMIT))?,
+            _ => writeln!(out, "\n{}", fenced(detail))?,
+        }
+    }
+    if let Some(next) = &facts.next_attempt {
+        writeln!(out, "\n**Next:** It is attempted again as run {}.", code(&next.to_string()))?;
+    } else if let Some(remedy) = &facts.remedy {
+        writeln!(out, "\n**Next:** {remedy}")?;
+    }
+    kept(out, run)?;
+    table(out, run)
+}
+
+fn headline(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {
+    let reason = run.reason.unwrap_or(Reason::Internal);
+    match run.outcome.unwrap_or(Outcome::Failed) {
+        Outcome::Succeeded if reason == Reason::NoChanges => {
+            writeln!(out, "✅ **Done without changes**: {} changed nothing.", code(&run.agent))
+        }
+        Outcome::Succeeded => {
+            write!(out, "✅ **Done**")?;
+            if let Some(pull) = run.pull {
+                write!(out, ": #{pull}")?;
+            }
+            if let Some(sha) = &run.pushed {
+                write!(out, " at [{}]({}/commit/{sha})", code(sha.short()), facts.repository_url)?;
+            }
+            writeln!(out, ".")
+        }
+        Outcome::Blocked => writeln!(out, "🚧 **Blocked**: {} cannot go on by itself.", code(&run.agent)),
+        Outcome::Canceled => {
+            write!(out, "🛑 **Canceled**{}", by(run))?;
+            match run.left_processes {
+                Some(1) => writeln!(out, "; 1 process left."),
+                Some(left) => writeln!(out, "; {left} processes left."),
+                None if run.started_at.is_some() => {
+                    writeln!(out, "; the runner did not answer, so the agent there is ended when it is back.")
+                }
+                None => writeln!(out, " before the agent started."),
+            }
+        }
+        Outcome::TimedOut => writeln!(out, "⌛ **Timed out**: {}.", reason_text(reason)),
+        Outcome::Lost => writeln!(out, "❓ **Lost**: {}.", reason_text(reason)),
+        Outcome::Failed => match run.detail.as_deref().filter(|_| reason == Reason::RepositoryUnusable) {
+            Some(what) => writeln!(out, "❌ **Failed**: {}.", quoted_line(what, DETAIL_LIMIT).trim_end_matches('.')),
+            None => writeln!(out, "❌ **Failed**: {}.", reason_text(reason)),
+        },
+    }
+}
+
+fn kept(out: &mut String, run: &Run) -> std::fmt::Result {
+    match (&run.outcome, &run.result, &run.given) {
+        (Some(Outcome::Failed), Some(result), _) if run.pushed.as_ref() == Some(result) => {
+            writeln!(
+                out,
+                "\nWhat it had committed is on the branch at {}, without a pull request.",
+                code(result.short())
+            )
+        }
+        (Some(outcome), Some(result), given) if *outcome != Outcome::Succeeded && Some(result) != given.as_ref() => {
+            writeln!(out, "\nWhat it had committed is kept by the bot at {} and was not pushed.", code(result.short()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn table(out: &mut String, run: &Run) -> std::fmt::Result {
+    let mut cells: Vec<(&str, String)> = vec![("Agent", code(&run.agent))];
+    if let Some(runner) = &run.runner {
+        cells.push(("Runner", code(runner)));
+    }
+    if let (Some(from), Some(to)) = (run.started_at, run.ended_at) {
+        cells.push(("Took", duration(to - from)));
+    }
+    if let Some(work) = run.work.as_ref().filter(|work| work.commits > 0) {
+        cells.push((
+            "Changes",
+            format!(
+                "{}, {} (+{} −{})",
+                plural(work.commits, "commit"),
+                plural(work.files, "file"),
+                work.insertions,
+                work.deletions
+            ),
+        ));
+    }
+    if let Some(usage) = run.usage.as_ref().filter(|usage| **usage != Usage::default()) {
+        cells.push(("Tokens", tokens(usage)));
+        if let Some(cost) = usage.cost_usd {
+            cells.push(("Cost", format!("${cost:.2}")));
+        }
+    }
+    writeln!(out, "\n| {} |", cells.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" | "))?;
+    writeln!(out, "|{}", " --- |".repeat(cells.len()))?;
+    writeln!(out, "| {} |", cells.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" | "))?;
+    if let Some(work) = run.work.as_ref().filter(|work| !work.leftovers.is_empty()) {
+        let named: Vec<String> = work.leftovers.iter().take(PATHS_SHOWN).map(|path| code(path)).collect();
+        let more = work.leftovers.len().saturating_sub(PATHS_SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        writeln!(out, "\nLeft uncommitted by the agent and committed by the bot: {}{more}.", named.join(", "))?;
+    }
+    Ok(())
+}
+
+fn footer(out: &mut String, run: &Run, facts: &StatusFacts) {
+    let mut parts = vec![format!("run {}", code(&run.id.to_string()))];
+    if let Some(url) = &facts.run_url {
+        parts[0] = format!("[run {}]({url})", run.id);
+    }
+    if run.attempt > 1 {
+        parts.push(format!("attempt {}", run.attempt));
+    }
+    parts.push(format!("asked by {}", quoted_line(&run.ask.requester.login, 60)));
+    if let Some(branch) = &facts.branch {
+        parts.push(format!("branch {}", code(branch)));
+    }
+    if !matches!(run.status, Status::Publishing | Status::Done) {
+        parts.push("`/track cancel` ends it".to_owned());
+    }
+    let _ = write!(out, "\n<sub>{}</sub>", parts.join(" · "));
+}
+
+/// The comment on the pull request after a push: mentions the main user and names the short commit (B26).
+pub fn pushed(main_users: &[String], run: &Run, thread: Number) -> String {
+    let people: Vec<String> = main_users.iter().map(|login| format!("@{login}")).collect();
+    let sha = run.pushed.as_ref().map_or_else(String::new, |sha| code(sha.short()));
+    format!(
+        "{} {} pushed {sha} for #{thread}. Please have a look; to have more done, comment `/track dispatch <what to change>` here or on #{thread}.",
+        people.join(" "),
+        code(&run.agent),
+    )
+    .trim_start()
+    .to_owned()
+}
+
+/// The text of the pull request: the agent's words, what it closes, who asked.
+pub fn pull_request_body(run: &Run, agents_words: &str, thread: Number, run_url: Option<&str>) -> String {
+    let link = match run_url {
+        Some(url) => format!("[run {}]({url})", run.id),
+        None => format!("run {}", code(&run.id.to_string())),
+    };
+    format!(
+        "{}\n\nCloses #{thread}.\n\n<sub>{} by {} · asked by {} in #{thread}</sub>",
+        quoted(agents_words, 40_000),
+        link,
+        code(&run.agent),
+        quoted_line(&run.ask.requester.login, 60),
+    )
+    .trim_start()
+    .to_owned()
+}
+
+/// The list of runs that `/track status` answers with.
+pub fn history(runs: &[Run], position: &dyn Fn(&Run) -> Option<usize>) -> String {
+    if runs.is_empty() {
+        return "No runs here yet. `/track dispatch` starts one.".to_owned();
+    }
+    let mut out = String::from("| Run | Status | Agent | Asked | Took | PR |\n| --- | --- | --- | --- | --- | --- |\n");
+    for run in runs {
+        let state = match (run.status, run.outcome) {
+            (Status::Done, Some(outcome)) => outcome.to_string().replace('_', " "),
+            (Status::Queued, _) => match position(run) {
+                Some(n) => format!("queued, number {n}"),
+                None => "queued".to_owned(),
+            },
+            (status, _) => status.to_string(),
+        };
+        let took = match (run.started_at, run.ended_at) {
+            (Some(from), Some(to)) => duration(to - from),
+            _ => "–".to_owned(),
+        };
+        let pull = run.pull.map_or_else(|| "–".to_owned(), |n| format!("#{n}"));
+        let _ = writeln!(
+            out,
+            "| {} | {state} | {} | {} by {} | {took} | {pull} |",
+            code(&run.id.to_string()),
+            code(&run.agent),
+            date_time(run.queued_at),
+            quoted_line(&run.ask.requester.login, 60),
+        );
+    }
+    out.trim_end().to_owned()
+}
+
+/// The newest decisions, as `/track why` answers.
+pub fn why(decisions: &[crate::db::decisions::Shown]) -> String {
+    if decisions.is_empty() {
+        return "Nothing was decided here yet.".to_owned();
+    }
+    let mut out = String::from("| When | Who | Verdict | Why |\n| --- | --- | --- | --- |\n");
+    for decision in decisions {
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} ({}) | {} |",
+            date_time(decision.at),
+            decision.actor.as_deref().map_or_else(|| "–".to_owned(), |who| quoted_line(who, 60)),
+            decision.verdict,
+            code(&decision.reason),
+            quoted_line(&decision.detail, 300).replace('|', "\\|"),
+        );
+    }
+    out.trim_end().to_owned()
+}
+
+/// What a reason means, as the rest of a sentence.
+pub fn reason_text(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Changes => "changes were made",
+        Reason::NoChanges => "nothing was changed",
+        Reason::AgentFailed => "the agent says that it failed",
+        Reason::AgentBlocked => "the agent cannot go on by itself",
+        Reason::AgentCrashed => "the agent ended with an error before it answered",
+        Reason::AgentLogin => "the model provider refused the agent's login",
+        Reason::AgentRateLimited => "the model provider is overloaded or its quota is used up",
+        Reason::AgentApi => "the model provider could not be reached or answered with an error",
+        Reason::AgentLimit => "a limit on turns or cost was reached",
+        Reason::NoAnswer => "the agent left no answer",
+        Reason::BadAnswer => "the agent's answer does not match the schema",
+        Reason::WallClock => "the time limit was reached",
+        Reason::Silence => "the agent printed nothing for too long",
+        Reason::Canceled => "it was canceled",
+        Reason::SupervisorDied => "the runner was restarted or the run was killed there",
+        Reason::RunForgotten => "the runner knows nothing of the run any more",
+        Reason::RunnerUnreachable => "the runner did not answer for too long",
+        Reason::HostKeyChanged => "the runner shows another host key than the pinned one, so nothing was sent to it",
+        Reason::RunnerSetup => "the runner lacks something that the run needs",
+        Reason::RunnerDisk => "the runner's disk is full",
+        Reason::WorkspaceTaken => "something that is not ours stands where the workspace should go",
+        Reason::RepositoryUnusable => "the repository cannot be worked on as it is",
+        Reason::PermissionLost => "the requester may no longer ask for runs here",
+        Reason::NotDescendant => "what came back does not continue the commits that the agent was given",
+        Reason::ResultRefused => "what came back breaks a rule, so it was not pushed",
+        Reason::PushRefused => "GitHub refused the push",
+        Reason::PullRequestRefused => "GitHub refused the pull request",
+        Reason::Internal => "something broke in the bot itself",
+    }
+}
+
+/// Whether the particulars are a sentence of the bot's and not what a program printed.
+fn own_words(run: &Run) -> bool {
+    run.outcome == Some(Outcome::Succeeded) || run.reason == Some(Reason::PermissionLost)
+}
+
+fn on_runner(run: &Run) -> String {
+    match &run.runner {
+        Some(runner) => format!("{} on {}", code(&run.agent), code(runner)),
+        None => code(&run.agent),
+    }
+}
+
+fn by(run: &Run) -> String {
+    run.cancel_by.as_deref().map_or_else(String::new, |who| format!(" by {}", quoted_line(who, 60)))
+}
+
+fn fenced(text: &str) -> String {
+    let text = quoted(text, DETAIL_LIMIT).replace("<!-- -->", "").replace("```", "'''");
+    format!("```text\n{text}\n```")
+}
+
+fn plural(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn tokens(usage: &Usage) -> String {
+    format!("{} in, {} out", thousands(usage.input_tokens), thousands(usage.output_tokens))
+}
+
+fn thousands(n: u64) -> String {
+    match n {
+        0..=9_999 => n.to_string(),
+        10_000..=999_999 => format!("{:.1}k", n as f64 / 1e3),
+        _ => format!("{:.1}M", n as f64 / 1e6),
+    }
+}
+
+/// A length of time as people say it.
+pub fn duration(ms: Millis) -> String {
+    let seconds = ms.max(0) / 1000;
+    match seconds {
+        0..=59 => format!("{seconds} s"),
+        60..=3599 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+fn clock_time(at: Millis) -> String {
+    format_time(at, "%H:%M UTC")
+}
+
+fn date_time(at: Millis) -> String {
+    format_time(at, "%Y-%m-%d %H:%M UTC")
+}
+
+fn format_time(at: Millis, format: &str) -> String {
+    chrono::DateTime::from_timestamp_millis(at).map_or_else(String::new, |time| time.format(format).to_string())
+}
+
+#[cfg(test)]
+mod tests;

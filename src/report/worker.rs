@@ -1,0 +1,353 @@
+//! Brings GitHub to what it is owed: edits in place, waits for the budget, and never posts twice what may be there already.
+//!
+//! A create whose answer was lost is the one write that GitHub cannot repeat safely. The row is marked before it is sent, and from
+//! then on the comment is looked for by its marker first, for longer than GitHub's lists may lag, before it is posted again (P4).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures_util::future::join_all;
+use sha2::{Digest as _, Sha256};
+use tracing::{error, info, warn};
+use ulid::Ulid;
+
+use super::budget::Budget;
+use super::text::{BODY_LIMIT, cut};
+use super::wording::{self, StatusFacts};
+use crate::context::Context;
+use crate::db;
+use crate::db::reports::{Payload, Report};
+use crate::db::runs::Run;
+use crate::github::issues::ReactionTo;
+use crate::github::{ApiError, issues};
+use crate::model::{InstallationId, Millis, Outcome, Place, Repository, Status};
+use crate::queue;
+
+/// Longest time between two looks at the table.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Reports looked at per round.
+const BATCH: i64 = 200;
+/// Progress of one run is shown at most this often.
+pub const PROGRESS_EVERY: Millis = 30_000;
+/// How long a create is only looked for whose answer was lost: GitHub's lists may lag behind its writes.
+const LOOK_FOR_LOST: Millis = 35_000;
+/// How long one is looked for that GitHub answered with a 5xx: mostly it was not carried out, and people wait.
+const LOOK_FOR_FAILED: Millis = 8_000;
+/// How often it is looked for meanwhile.
+const LOOK_AGAIN_AFTER: Millis = 2_000;
+/// Comments from before this much earlier than the report cannot be it; clocks differ a little.
+const CLOCK_DIFFERENCE: Millis = 120_000;
+
+/// Works until the bot stops.
+pub async fn work(context: Arc<Context>) {
+    let mut budgets = HashMap::new();
+    while !context.stop.is_cancelled() {
+        if let Err(error) = round(&context, &mut budgets).await {
+            error!("reports could not be looked at: {error:#}");
+        }
+        let pause = next_look(&context).await.unwrap_or(LOOK_EVERY);
+        tokio::select! {
+            () = context.stop.cancelled() => return,
+            () = context.wake.reports.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn next_look(context: &Context) -> Result<Duration> {
+    let now = context.clock.now();
+    let next = db::reports::next_due(&mut *context.db.read().await?, now).await?;
+    Ok(next.map_or(LOOK_EVERY, |at| Duration::from_millis((at - now).unsigned_abs()).min(LOOK_EVERY)))
+}
+
+/// Sends what is due, one at a time per installation and the installations side by side, until nothing is due.
+async fn round(context: &Context, budgets: &mut HashMap<InstallationId, Budget>) -> Result<()> {
+    loop {
+        let now = context.clock.now();
+        let due = db::reports::due(&mut *context.db.read().await?, now, BATCH).await?;
+        if due.is_empty() || context.stop.is_cancelled() {
+            return Ok(());
+        }
+        let mut lanes: HashMap<InstallationId, Vec<(Report, Repository)>> = HashMap::new();
+        for report in due {
+            let repository = db::repositories::get(&mut *context.db.read().await?, report.repository)
+                .await?
+                .context("a report's repository is stored")?;
+            lanes.entry(repository.installation).or_default().push((report, repository));
+        }
+        let mut taken = Vec::new();
+        for (installation, reports) in lanes {
+            let budget = budgets.remove(&installation).unwrap_or_else(|| Budget::new(now));
+            taken.push(lane(context, installation, budget, reports));
+        }
+        for (installation, budget) in join_all(taken).await {
+            budgets.insert(installation, budget);
+        }
+    }
+}
+
+async fn lane(
+    context: &Context,
+    installation: InstallationId,
+    mut budget: Budget,
+    reports: Vec<(Report, Repository)>,
+) -> (InstallationId, Budget) {
+    for (report, repository) in reports {
+        if context.stop.is_cancelled() {
+            break;
+        }
+        if let Err(error) = serve(context, &report, &repository, &mut budget).await {
+            error!("report {} could not be served: {error:#}", report.key);
+            let at = context.clock.now() + LOOK_AGAIN_AFTER;
+            if let Err(error) = put_off(context, &report, at, &format!("{error:#}")).await {
+                error!("report {} could not be put off: {error:#}", report.key);
+                break;
+            }
+        }
+    }
+    (installation, budget)
+}
+
+async fn serve(context: &Context, report: &Report, repository: &Repository, budget: &mut Budget) -> Result<()> {
+    let now = context.clock.now();
+    let Some(desired) = desired(context, report).await? else {
+        return settled(context, report, None, None).await;
+    };
+    let hash = hex::encode(Sha256::digest(desired.body.as_bytes()));
+    if report.shown.as_deref() == Some(&hash) {
+        return settled(context, report, None, None).await;
+    }
+    if desired.is_progress
+        && let Some(shown_at) = report.shown_at
+        && now < shown_at + PROGRESS_EVERY
+    {
+        return put_off_unhurried(context, report, shown_at + PROGRESS_EVERY).await;
+    }
+    if let Err(at) = budget.take(now, desired.is_progress) {
+        return put_off_unhurried(context, report, at).await;
+    }
+    match send(context, report, repository, &desired).await {
+        Ok(remote) => settled(context, report, remote, Some(&hash)).await,
+        Err(error) => refused(context, report, error).await,
+    }
+}
+
+/// What GitHub should show.
+struct Desired {
+    body: String,
+    is_progress: bool,
+    marker: Option<(Ulid, &'static str)>,
+}
+
+async fn desired(context: &Context, report: &Report) -> Result<Option<Desired>> {
+    let marked = |text: &str, run: Ulid, kind: &'static str| {
+        let marker = context.marker.marker(run, kind);
+        let text = cut(text, BODY_LIMIT - marker.len() - 100);
+        Desired { body: format!("{text}\n\n{marker}"), is_progress: false, marker: Some((run, kind)) }
+    };
+    Ok(Some(match &report.payload {
+        Payload::Reply { text } => marked(text, report.id, "reply"),
+        Payload::Final { text } => marked(text, report.run.map_or(report.id, |run| run.0), "final"),
+        Payload::Status => {
+            let run = report.run.context("a status comment belongs to a run")?;
+            let run = db::runs::get(&mut *context.db.read().await?, run).await?;
+            let text = wording::status(&run, &status_facts(context, &run).await?);
+            let is_progress = run.status != Status::Done;
+            Desired { is_progress: is_progress && report.remote_id.is_some(), ..marked(&text, run.id.0, "status") }
+        }
+        Payload::Reaction { place, content } => {
+            Desired { body: format!("{place:?} {}", content.as_str()), is_progress: false, marker: None }
+        }
+        Payload::Unlabel { label } => Desired { body: label.clone(), is_progress: false, marker: None },
+    }))
+}
+
+async fn status_facts(context: &Context, run: &Run) -> Result<StatusFacts> {
+    let mut conn = context.db.read().await?;
+    let repository = db::repositories::get(&mut conn, run.repository).await?.context("a run's repository is stored")?;
+    let branch = match run.line {
+        Some(line) => Some(db::lines::get(&mut conn, line).await?.branch),
+        None => None,
+    };
+    drop(conn);
+    let mut facts = StatusFacts {
+        branch,
+        run_url: context.run_url(run.id),
+        repository_url: context.repository_url(&repository.name),
+        ..StatusFacts::default()
+    };
+    facts.out_of_service = run.runner.as_deref().and_then(|name| context.runners.out_of_service(name));
+    if run.status == Status::Queued {
+        let (position, waits_for) = queue::place(context, run.id).await?;
+        facts.position = position;
+        facts.waits_for = waits_for;
+    }
+    if run.status == Status::Done {
+        let text = |key: &str| run.answer.as_ref().and_then(|answer| answer.get(key)).and_then(|v| v.as_str());
+        facts.summary = text("summary").map(str::to_owned);
+        facts.notes = text("notes").map(str::to_owned);
+        if run.outcome != Some(Outcome::Succeeded) {
+            facts.next_attempt = db::runs::next_attempt(&mut *context.db.read().await?, run).await?;
+            facts.remedy = context.remedy(run);
+        }
+    }
+    Ok(facts)
+}
+
+/// Sends one report; answers GitHub's id where a comment was made or found.
+async fn send(
+    context: &Context,
+    report: &Report,
+    repository: &Repository,
+    desired: &Desired,
+) -> Result<Option<i64>, Undone> {
+    let github = &context.github;
+    match &report.payload {
+        Payload::Reaction { place, content } => {
+            let target = match place {
+                Place::Issue => ReactionTo::Issue(report.number),
+                Place::Comment(id) => ReactionTo::Comment(*id),
+                Place::ReviewComment(id) => ReactionTo::ReviewComment(*id),
+                Place::Review(_) => return Ok(None),
+            };
+            issues::react(github, repository, target, *content).await?;
+            Ok(None)
+        }
+        Payload::Unlabel { label } => {
+            issues::remove_label(github, repository, report.number, label).await?;
+            Ok(None)
+        }
+        Payload::Status | Payload::Reply { .. } | Payload::Final { .. } => {
+            comment(context, report, repository, desired).await
+        }
+    }
+}
+
+/// Why a report was not sent.
+enum Undone {
+    GitHub(ApiError),
+    /// A create is in doubt and not found yet.
+    InDoubt,
+    Other(anyhow::Error),
+}
+
+impl From<ApiError> for Undone {
+    fn from(error: ApiError) -> Self {
+        Self::GitHub(error)
+    }
+}
+
+impl From<anyhow::Error> for Undone {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+async fn comment(
+    context: &Context,
+    report: &Report,
+    repository: &Repository,
+    desired: &Desired,
+) -> Result<Option<i64>, Undone> {
+    if let Some(id) = report.remote_id {
+        issues::update_comment(&context.github, repository, id, &desired.body).await?;
+        return Ok(Some(id));
+    }
+    let now = context.clock.now();
+    if let Some(until) = report.in_doubt {
+        if let Some(found) = find(context, report, repository, desired).await? {
+            info!("the comment of {} was found again as {}", report.key, found.id);
+            if found.body != desired.body {
+                issues::update_comment(&context.github, repository, found.id, &desired.body).await?;
+            }
+            return Ok(Some(found.id));
+        }
+        if now < until {
+            return Err(Undone::InDoubt);
+        }
+    }
+    doubt(context, report, Some(now + LOOK_FOR_LOST)).await?;
+    match issues::create_comment(&context.github, repository, report.number, &desired.body).await {
+        Ok(comment) => Ok(Some(comment.id)),
+        Err(error) => {
+            match &error {
+                ApiError::Unavailable { answered: true, ambiguous: true, .. } => {
+                    doubt(context, report, Some(now + LOOK_FOR_FAILED)).await?;
+                }
+                error if error.is_ambiguous() => {}
+                _ => doubt(context, report, None).await?,
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// Looks for a comment of our own that ends with the marker.
+async fn find(
+    context: &Context,
+    report: &Report,
+    repository: &Repository,
+    desired: &Desired,
+) -> Result<Option<issues::Comment>, Undone> {
+    let Some((run, kind)) = desired.marker else { return Ok(None) };
+    let bot = context.bot(repository).await?;
+    let since = report.created_at - CLOCK_DIFFERENCE;
+    let comments = issues::comments_since(&context.github, repository, report.number, since).await?;
+    let ours = |comment: &issues::Comment| comment.user.as_ref().is_some_and(|user| user.account.id == bot.account.id);
+    Ok(comments.into_iter().find(|comment| ours(comment) && context.marker.is_in(&comment.body, run, kind)))
+}
+
+async fn doubt(context: &Context, report: &Report, until: Option<Millis>) -> Result<()> {
+    let mut tx = context.db.begin().await?;
+    db::reports::set_in_doubt(&mut tx, report.id, until).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn settled(context: &Context, report: &Report, remote: Option<i64>, shown: Option<&str>) -> Result<()> {
+    let mut tx = context.db.begin().await?;
+    db::reports::shown(&mut tx, report, remote, shown, context.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn put_off(context: &Context, report: &Report, at: Millis, why: &str) -> Result<()> {
+    let mut tx = context.db.begin().await?;
+    db::reports::retry_at(&mut tx, report.id, at, why).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Waits for its time without counting as an attempt that failed.
+async fn put_off_unhurried(context: &Context, report: &Report, at: Millis) -> Result<()> {
+    let mut tx = context.db.begin().await?;
+    db::reports::wait_until(&mut tx, report, at).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn refused(context: &Context, report: &Report, undone: Undone) -> Result<()> {
+    let now = context.clock.now();
+    let error = match undone {
+        Undone::Other(error) => return Err(error),
+        Undone::InDoubt => return put_off(context, report, now + LOOK_AGAIN_AFTER, "its answer was lost").await,
+        Undone::GitHub(error) => error,
+    };
+    let tries = u32::try_from(report.tries + 1).unwrap_or(u32::MAX);
+    match error.retry_at(tries, now) {
+        Some(at) => {
+            info!("report {} waits for GitHub: {error}", report.key);
+            put_off(context, report, at, &error.to_string()).await
+        }
+        None => {
+            // Gone, locked or forbidden: repeating it would not help, and a failing reaction never fails a run.
+            warn!("report {} is given up: {error}", report.key);
+            let mut tx = context.db.begin().await?;
+            db::reports::dead(&mut tx, report.id, &error.to_string()).await?;
+            tx.commit().await?;
+            Ok(())
+        }
+    }
+}
