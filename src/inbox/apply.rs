@@ -1,0 +1,468 @@
+//! Gathers the facts, asks `trigger` for the decision, and writes everything that comes of a delivery in one transaction.
+
+use tracing::info;
+
+use super::Trouble;
+use super::facts::{self, GitHubFacts};
+use super::screen::{Asked, Screened};
+use crate::agent::BUILT_IN;
+use crate::context::Context;
+use crate::db::decisions::Decision as Record;
+use crate::db::deliveries::Delivery;
+use crate::db::lines::{Line, LineState};
+use crate::db::reports::{NewReport, Payload};
+use crate::db::threads::Thread;
+use crate::db::triggers::Trigger;
+use crate::db::{self, Conn};
+use crate::event::{Envelope, LifeChange, label_trigger_key, trigger_key};
+use crate::model::{Ask, Lane, Millis, Number, Place, Reaction, Repository, RunId, Status};
+use crate::queue;
+use crate::report::wording;
+use crate::run::start::{NewWork, start};
+use crate::trigger::allow;
+use crate::trigger::decide::{Decision, Facts, LastRun, ProfileFacts, Question, Start, Wish, decide};
+use crate::trigger::help;
+
+const HOUR: Millis = 3_600_000;
+const DAY: Millis = 24 * HOUR;
+/// Runs that `/track status` lists.
+const HISTORY: i64 = 10;
+/// Decisions that `/track why` lists.
+const DECISIONS: i64 = 10;
+
+/// Handles a screened delivery to its end.
+pub async fn apply(
+    context: &Context,
+    delivery: &Delivery,
+    envelope: &Envelope,
+    screened: Screened,
+) -> Result<(), Trouble> {
+    let repository = envelope.repository.as_ref().zip(envelope.installation).map(|(r, i)| r.through(i));
+    let Some(repository) = repository else {
+        let (reason, detail) = match screened {
+            Screened::Ignored { reason, detail } => (reason, detail),
+            _ => ("no_installation", "it names no repository or no installation".to_owned()),
+        };
+        return ignored(context, delivery, envelope, None, reason, &detail).await;
+    };
+    match screened {
+        Screened::Ignored { reason, detail } => {
+            ignored(context, delivery, envelope, Some(&repository), reason, &detail).await
+        }
+        Screened::Life { number, on_pull, change } => {
+            life(context, delivery, envelope, &repository, (number, on_pull, change)).await
+        }
+        Screened::Asked(asked) => {
+            if let Err(detail) = served(context, envelope, &repository).await? {
+                return ignored(context, delivery, envelope, Some(&repository), "not_allowed", &detail).await;
+            }
+            answer(context, delivery, envelope, &repository, &asked).await
+        }
+    }
+}
+
+/// Whether the repository is among those that this server serves, else why not.
+async fn served(
+    context: &Context,
+    envelope: &Envelope,
+    repository: &Repository,
+) -> Result<Result<(), String>, Trouble> {
+    let Some(owner) = envelope.repository.as_ref().map(|seen| seen.owner.id) else {
+        return Ok(Err("it names no repository".to_owned()));
+    };
+    let patterns = context.config.allow.as_deref();
+    let app_owner = match patterns {
+        // The App's owner is of no account where patterns decide.
+        Some(_) => owner,
+        None => context.bot(repository).await?.owner.id,
+    };
+    Ok(allow::served(patterns, &repository.name, owner, app_owner))
+}
+
+async fn ignored(
+    context: &Context,
+    delivery: &Delivery,
+    envelope: &Envelope,
+    repository: Option<&Repository>,
+    reason: &str,
+    detail: &str,
+) -> Result<(), Trouble> {
+    let now = context.clock.now();
+    let record = Record {
+        delivery: Some(delivery.id.clone()),
+        repository: repository.map(|repository| repository.id),
+        number: envelope.number,
+        trigger: None,
+        run: None,
+        actor: envelope.sender.as_ref().map(|sender| sender.account.login.clone()),
+        verdict: "ignored",
+        reason: reason.to_owned(),
+        detail: detail.to_owned(),
+    };
+    let mut tx = context.db.begin().await?;
+    if let Some(repository) = repository {
+        db::repositories::upsert(&mut tx, repository, now).await?;
+    }
+    db::decisions::insert(&mut tx, &record, now).await?;
+    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The pull request of a line was merged, closed or opened again: the next dispatch goes by that.
+async fn life(
+    context: &Context,
+    delivery: &Delivery,
+    envelope: &Envelope,
+    repository: &Repository,
+    (number, on_pull, change): (Number, bool, LifeChange),
+) -> Result<(), Trouble> {
+    let now = context.clock.now();
+    let mut conn = context.db.read().await?;
+    let line = if on_pull { db::lines::by_pull(&mut conn, repository.id, number).await? } else { None };
+    let open = match &line {
+        Some(line) => db::lines::open_of(&mut conn, line.thread).await?,
+        None => None,
+    };
+    let turn = match change {
+        LifeChange::Merged => Some((LineState::Merged, "the next dispatch opens a new line")),
+        LifeChange::Closed => Some((LineState::Closed, "the next dispatch opens a new line")),
+        // A line that was opened since is the one to go on with.
+        LifeChange::Reopened if open.is_none() => Some((LineState::Open, "the next dispatch goes on with it")),
+        _ => None,
+    };
+    let (Some(line), Some((state, next))) = (line, turn) else {
+        drop(conn);
+        return ignored(context, delivery, envelope, Some(repository), "not_used", "it changes nothing for track")
+            .await;
+    };
+    let thread = db::threads::get(&mut conn, line.thread).await?;
+    drop(conn);
+    let mut tx = context.db.begin().await?;
+    db::lines::set_state(&mut tx, line.id, state).await?;
+    let record = Record {
+        delivery: Some(delivery.id.clone()),
+        repository: Some(repository.id),
+        number: Some(thread.number),
+        trigger: None,
+        run: None,
+        actor: envelope.sender.as_ref().map(|sender| sender.account.login.clone()),
+        verdict: "noted",
+        reason: state.to_string(),
+        detail: format!("pull request #{number} is {state}; {next}"),
+    };
+    db::decisions::insert(&mut tx, &record, now).await?;
+    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// What the tables know of the place where somebody asked.
+struct Scene {
+    thread: Option<Thread>,
+    line: Option<Line>,
+    /// The issue or pull request whose words are the ask.
+    subject: Number,
+}
+
+async fn scene(conn: &mut Conn, repository: &Repository, asked: &Asked) -> Result<Scene, Trouble> {
+    let ours = match asked.on_pull {
+        true => db::lines::by_pull(&mut *conn, repository.id, asked.number).await?,
+        false => None,
+    };
+    let thread = match ours {
+        Some(line) => Some(db::threads::get(&mut *conn, line.thread).await?),
+        None => db::threads::find(&mut *conn, repository.id, asked.number).await?,
+    };
+    let line = match thread {
+        Some(thread) => db::lines::open_of(conn, thread.id).await?,
+        None => None,
+    };
+    Ok(Scene { thread, line, subject: thread.map_or(asked.number, |thread| thread.number) })
+}
+
+async fn answer(
+    context: &Context,
+    delivery: &Delivery,
+    envelope: &Envelope,
+    repository: &Repository,
+    asked: &Asked,
+) -> Result<(), Trouble> {
+    let before = scene(&mut *context.db.read().await?, repository, asked).await?;
+    let (gathered, pull_ended) = tokio::join!(facts::gather(context, repository, asked, before.subject), async {
+        match before.line.as_ref().and_then(|line| line.pull) {
+            Some(pull) => facts::pull_state(context, repository, pull).await,
+            None => Ok(None),
+        }
+    });
+    let Some(github) = gathered? else {
+        // Strangers get silence: an answer would let anybody make the bot write.
+        return ignored(context, delivery, envelope, Some(repository), "stranger", "the actor may not write here")
+            .await;
+    };
+    let keys = match keys(asked, &github) {
+        Some(keys) => keys,
+        None => {
+            let detail = "the label was taken off again";
+            return ignored(context, delivery, envelope, Some(repository), "label_gone", detail).await;
+        }
+    };
+    let positions: Vec<RunId> = queue::turns(context).await?.into_iter().map(|(run, _)| run).collect();
+
+    let now = context.clock.now();
+    let mut tx = context.db.begin().await?;
+    db::repositories::upsert(&mut tx, repository, now).await?;
+    let ended = pull_ended?;
+    if let (Some(line), Some(ended)) = (before.line, ended) {
+        db::lines::set_state(&mut tx, line.id, ended).await?;
+    }
+    let mut rings = Vec::new();
+    for (wish, key) in asked.wishes.iter().zip(&keys) {
+        let act = Act { context, delivery, repository, asked, github: &github, wish, key, positions: &positions, now };
+        // Looked at anew for each wish: the one before, or somebody on the pull request, may have changed it.
+        let scene = scene(&mut tx, repository, asked).await?;
+        rings.extend(act.perform(&mut tx, &scene).await?);
+    }
+    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
+    tx.commit().await?;
+    for run in rings {
+        context.active.ring(run);
+    }
+    context.wake.runs.notify_one();
+    context.wake.reports.notify_one();
+    Ok(())
+}
+
+/// The unique keys of the wishes; `None` if the label that they stand for is gone.
+fn keys(asked: &Asked, github: &GitHubFacts) -> Option<Vec<String>> {
+    match asked.said_at {
+        Some(place) => Some((1..=asked.wishes.len()).map(|n| trigger_key(place, n)).collect()),
+        None => Some(vec![label_trigger_key(github.labeled_event?)]),
+    }
+}
+
+/// One wish on its way into the tables.
+struct Act<'a> {
+    context: &'a Context,
+    delivery: &'a Delivery,
+    repository: &'a Repository,
+    asked: &'a Asked,
+    github: &'a GitHubFacts,
+    wish: &'a Wish,
+    key: &'a str,
+    positions: &'a [RunId],
+    now: Millis,
+}
+
+impl Act<'_> {
+    /// Decides about the wish and writes what comes of it; answers the runs whose tasks are to look again.
+    async fn perform(&self, tx: &mut Conn, scene: &Scene) -> Result<Vec<RunId>, Trouble> {
+        if db::triggers::exists(&mut *tx, self.key).await? {
+            self.record(&mut *tx, scene, None, ("ignored", "repeated", "this was asked for and decided before".into()))
+                .await?;
+            return Ok(Vec::new());
+        }
+        let facts = self.facts(&mut *tx, scene).await?;
+        let decision = decide(self.wish, &facts);
+        info!("{} by {}: {}", self.wish.verb(), self.asked.actor.login, word(&decision));
+        let mut thread = scene.thread;
+        let mut rings = Vec::new();
+        let (run, verdict, reason, detail) = match decision {
+            Decision::Start(wanted) => {
+                let found = db::threads::ensure(&mut *tx, self.repository.id, scene.subject, self.now).await?;
+                thread = Some(found);
+                match start(&mut *tx, &self.new_work(found, &wanted), self.now).await? {
+                    Some(run) => (Some(run), "accepted", "queued", format!("run {run} is queued for {}", wanted.agent)),
+                    None => return Err(anyhow::anyhow!("the lane was taken between decision and start").into()),
+                }
+            }
+            Decision::Retry { of, attempt } => {
+                let earlier = db::runs::get(&mut *tx, of).await?;
+                let work = NewWork::again(&mut *tx, &earlier, self.asked.actor.clone()).await?;
+                match start(&mut *tx, &work, self.now).await? {
+                    Some(run) => (Some(run), "accepted", "retried", format!("run {run} is attempt {attempt} of {of}")),
+                    None => return Err(anyhow::anyhow!("the lane was taken between decision and start").into()),
+                }
+            }
+            Decision::Cancel { run } => {
+                db::runs::request_cancel(&mut *tx, run, &self.asked.actor.login, self.now).await?;
+                db::reports::touch_status(&mut *tx, run, self.now).await?;
+                rings.push(run);
+                (Some(run), "accepted", "canceled", format!("run {run} is to end"))
+            }
+            Decision::Answer(question) => {
+                let text = self.answer_to(&mut *tx, scene, question).await?;
+                self.owe(&mut *tx, "reply", Payload::Reply { text }).await?;
+                (None, "accepted", "answered", format!("{} was answered", self.wish.verb()))
+            }
+            Decision::Refuse { reason, text } => {
+                self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
+                (None, "refused", reason, text)
+            }
+        };
+        self.react(&mut *tx, if verdict == "refused" { Reaction::Confused } else { Reaction::Eyes }).await?;
+        if let Some(label) = &self.asked.label {
+            // Taken off when it is obeyed or refused, so that putting it on again asks again.
+            self.owe(&mut *tx, "unlabel", Payload::Unlabel { label: label.clone() }).await?;
+        }
+        let consumes = run.filter(|_| reason != "canceled");
+        let trigger = Trigger {
+            key: self.key.to_owned(),
+            delivery: self.delivery.id.clone(),
+            repository: self.repository.id,
+            number: self.asked.number,
+            thread: thread.map(|thread| thread.id),
+            place: self.asked.place,
+            verb: self.wish.verb().to_owned(),
+            actor: self.asked.actor.clone(),
+            run: consumes,
+        };
+        db::triggers::insert(&mut *tx, &trigger, self.now).await?;
+        self.record(tx, scene, run, (verdict, reason, detail)).await?;
+        Ok(rings)
+    }
+
+    async fn facts(&self, tx: &mut Conn, scene: &Scene) -> Result<Facts, Trouble> {
+        let config = &self.context.config;
+        let (mut live, mut last, mut line_agent) = (None, None, None);
+        if let Some(thread) = scene.thread {
+            let run = db::runs::live_of(&mut *tx, thread.id, Lane::Work).await?;
+            live = run.map(|run| (run.id, run.status, run.cancel_at.is_some()));
+            let runs = db::runs::of_thread(&mut *tx, thread.id, HISTORY).await?;
+            let work = || runs.iter().filter(|run| run.lane == Lane::Work);
+            last = work()
+                .find(|run| run.status == Status::Done)
+                .and_then(|run| Some(LastRun { id: run.id, outcome: run.outcome?, attempt: run.attempt }));
+            line_agent = scene
+                .line
+                .as_ref()
+                .and_then(|line| work().find(|run| run.line == Some(line.id)))
+                .map(|run| run.agent.clone());
+        }
+        let agents = BUILT_IN.iter().map(|name| (*name).to_owned()).chain(config.agents.keys().cloned()).collect();
+        let profiles = config
+            .profiles
+            .iter()
+            .map(|(name, profile)| ProfileFacts {
+                name: name.clone(),
+                agent: profile.agent.clone(),
+                model: profile.model.clone(),
+            })
+            .collect();
+        Ok(Facts {
+            open: self.github.open,
+            archived: self.github.archived,
+            foreign_pull: self.asked.on_pull && scene.subject == self.asked.number,
+            live,
+            last,
+            line_agent,
+            policy: self.github.policy.clone(),
+            agents,
+            profiles,
+            runners: self.context.runners.defaults(),
+            default_agent: config.default_agent.clone(),
+            limits: config.limits.clone(),
+            asked_last_hour: db::runs::asked_since(&mut *tx, self.asked.actor.id, self.now - HOUR).await?,
+            cost_last_day: db::runs::cost_since(tx, self.now - DAY).await?,
+        })
+    }
+
+    fn new_work(&self, thread: Thread, wanted: &Start) -> NewWork {
+        // Words come from the delivery where it carries them; on one of our pull requests the task is the issue's.
+        let same = self.asked.number == thread.number;
+        let (title, body, author) = if same {
+            let author = self.asked.issue.author.as_ref().map(|author| author.account.login.clone());
+            (self.asked.issue.title.clone(), self.asked.issue.body.clone(), author)
+        } else {
+            (self.github.title.clone(), self.github.body.clone(), self.github.author.clone())
+        };
+        NewWork {
+            thread,
+            ask: Ask {
+                kind: wanted.kind,
+                title,
+                body,
+                author: author.unwrap_or_default(),
+                instructions: wanted.instructions.clone(),
+                base: wanted.base.clone(),
+                fresh: wanted.fresh,
+                requester: self.asked.actor.clone(),
+            },
+            retry_of: None,
+            line: None,
+            agent: wanted.agent.clone(),
+            chosen_by: wanted.chosen_by.as_str().to_owned(),
+            model: wanted.model.clone(),
+            profile: wanted.profile.clone(),
+            runner: wanted.runner.clone(),
+        }
+    }
+
+    async fn answer_to(&self, tx: &mut Conn, scene: &Scene, question: Question) -> Result<String, Trouble> {
+        Ok(match question {
+            Question::Help => help::markdown(&self.context.config.label),
+            Question::Why => {
+                let number = scene.subject;
+                wording::why(&db::decisions::newest_asked(tx, self.repository.id, number, DECISIONS).await?)
+            }
+            Question::Status => {
+                let runs = match scene.thread {
+                    Some(thread) => db::runs::of_thread(tx, thread.id, HISTORY).await?,
+                    None => Vec::new(),
+                };
+                wording::history(&runs, &|run| self.positions.iter().position(|id| *id == run.id).map(|n| n + 1))
+            }
+        })
+    }
+
+    async fn react(&self, tx: &mut Conn, content: Reaction) -> Result<(), Trouble> {
+        // GitHub has no reactions on reviews.
+        if matches!(self.asked.place, Place::Review(_)) {
+            return Ok(());
+        }
+        let payload = Payload::Reaction { place: self.asked.place, content };
+        self.owe(tx, "reaction", payload).await
+    }
+
+    async fn owe(&self, tx: &mut Conn, what: &str, payload: Payload) -> Result<(), Trouble> {
+        let report = NewReport {
+            key: format!("{what}:{}", self.key),
+            repository: self.repository.id,
+            number: self.asked.number,
+            run: None,
+            payload,
+        };
+        Ok(db::reports::owe(tx, &report, self.now).await?)
+    }
+
+    async fn record(
+        &self,
+        tx: &mut Conn,
+        scene: &Scene,
+        run: Option<RunId>,
+        (verdict, reason, detail): (&'static str, &str, String),
+    ) -> Result<(), Trouble> {
+        let record = Record {
+            delivery: Some(self.delivery.id.clone()),
+            repository: Some(self.repository.id),
+            number: Some(scene.subject),
+            trigger: Some(self.key.to_owned()),
+            run,
+            actor: Some(self.asked.actor.login.clone()),
+            verdict,
+            reason: reason.to_owned(),
+            detail,
+        };
+        Ok(db::decisions::insert(tx, &record, self.now).await?)
+    }
+}
+
+fn word(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Start(_) => "a run is queued",
+        Decision::Retry { .. } => "the last run is attempted again",
+        Decision::Cancel { .. } => "the live run is to end",
+        Decision::Answer(_) => "answered",
+        Decision::Refuse { reason, .. } => reason,
+    }
+}

@@ -1,0 +1,117 @@
+//! What a delivery may be about, by itself: pure, before anybody is asked. Most deliveries end here.
+
+use crate::event::{self, Envelope, Event, IssueText, LifeChange};
+use crate::model::{Account, Number, Place, looks_marked};
+use crate::trigger::choose::read_label;
+use crate::trigger::command;
+use crate::trigger::decide::Wish;
+
+/// What is left of a delivery.
+#[derive(Clone, Debug)]
+pub enum Screened {
+    /// Nothing is wanted, for this reason.
+    Ignored {
+        /// A word that names the rule.
+        reason: &'static str,
+        /// A sentence for the decision record.
+        detail: String,
+    },
+    /// Somebody may want something.
+    Asked(Box<Asked>),
+    /// A pull request or issue took a turn.
+    Life {
+        /// Which.
+        number: Number,
+        /// Whether it is a pull request.
+        on_pull: bool,
+        /// What became of it.
+        change: LifeChange,
+    },
+}
+
+/// What somebody may want.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The issue or pull request.
+    pub number: Number,
+    /// Whether it is a pull request.
+    pub on_pull: bool,
+    /// Who asks.
+    pub actor: Account,
+    /// Where it was said; reactions go there.
+    pub place: Place,
+    /// Where it was said, for the keys of its triggers; `None` for a label, whose key GitHub's events have.
+    pub said_at: Option<event::Place>,
+    /// The label that was put on.
+    pub label: Option<String>,
+    /// What is wanted, in order.
+    pub wishes: Vec<Wish>,
+    /// Title and text of the issue or pull request.
+    pub issue: IssueText,
+}
+
+/// Screens a delivery.
+pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
+    let ignored = |reason, detail: &str| Screened::Ignored { reason, detail: detail.to_owned() };
+    let (Some(number), Some(sender)) = (envelope.number, &envelope.sender) else {
+        return match &envelope.event {
+            Event::Ignored { why } => ignored("not_used", why),
+            _ => ignored("no_subject", "it names no issue or pull request, or nobody who acted"),
+        };
+    };
+    match &envelope.event {
+        Event::Ignored { why } => ignored("not_used", why),
+        Event::Unlabeled(_) => ignored("not_used", "taking a label off starts nothing"),
+        Event::Installation(_) => ignored("not_used", "a change of the installation starts nothing"),
+        Event::Life(life) => Screened::Life { number, on_pull: life.on_pull, change: life.change },
+        Event::Labeled(_) | Event::Said(_) if sender.is_bot => {
+            ignored("bot", "apps are not obeyed, nor is track itself")
+        }
+        Event::Labeled(labeled) => match read_label(&labeled.label, trigger_label) {
+            None => ignored("other_label", "the label is not the trigger label"),
+            Some(_) if labeled.on_pull => ignored("label_on_pull", "the trigger label works on issues"),
+            Some(trigger) => Screened::Asked(Box::new(Asked {
+                number,
+                on_pull: labeled.on_pull,
+                actor: sender.account.clone(),
+                place: Place::Issue,
+                said_at: None,
+                label: Some(labeled.label.clone()),
+                wishes: vec![Wish::Label { selects: trigger.selects }],
+                issue: labeled.issue.clone(),
+            })),
+        },
+        Event::Said(said) if said.via_app.is_some() => {
+            ignored("via_app", "text that an app wrote for somebody is not obeyed")
+        }
+        Event::Said(said) if looks_marked(&said.body) => ignored("own_words", "it repeats a comment of track"),
+        Event::Said(said) => {
+            let wishes: Vec<Wish> = command::parse(&said.body)
+                .into_iter()
+                .map(|parsed| parsed.map_or_else(Wish::Mistake, Wish::Command))
+                .collect();
+            if wishes.is_empty() {
+                return ignored("no_command", "it holds no command");
+            }
+            Screened::Asked(Box::new(Asked {
+                number,
+                on_pull: said.on_pull,
+                actor: sender.account.clone(),
+                place: place_of(said.place),
+                said_at: Some(said.place),
+                label: None,
+                wishes,
+                issue: said.issue.clone(),
+            }))
+        }
+    }
+}
+
+fn place_of(place: event::Place) -> Place {
+    match place {
+        event::Place::Comment { id } => Place::Comment(id),
+        event::Place::IssueText { .. } | event::Place::PullText { .. } => Place::Issue,
+        event::Place::Review { id, .. } => Place::Review(id),
+        event::Place::ReviewComment { id } => Place::ReviewComment(id),
+    }
+}
