@@ -1,0 +1,251 @@
+//! What subcommands ask of the instance that holds the database: JSON over HTTP on `$TRACK_HOME/track.sock`.
+//!
+//! The socket is readable and writable by the bot's own account alone, which is the whole of its access control.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+
+use crate::agent::BUILT_IN;
+use crate::cli::api::{Check, HostKey, HostKeyQuery, PublicKey, Refusal, RunRow, RunnerRow};
+use crate::config::{Config, RunnerConfig};
+use crate::db::runs::Run;
+use crate::db::{self, Db};
+use crate::model::{Clock, Number, RepoName, Status};
+use crate::runner::pool::Pool;
+use crate::runner::{self, AgentProbe, hostkeys, keys};
+
+/// How long a machine may take to show its host keys.
+const KEYSCAN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Runs listed where no limit is named.
+const DEFAULT_LIMIT: i64 = 20;
+const MOST_RUNS: i64 = 1000;
+
+/// What the interface works with.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The operator's decisions.
+    pub config: Arc<Config>,
+    /// The tables.
+    pub db: Db,
+    /// The machines.
+    pub runners: Arc<Pool>,
+    /// The time.
+    pub clock: Clock,
+    /// Tells the scheduler that slots changed.
+    pub slots_changed: Arc<tokio::sync::Notify>,
+}
+
+/// The routes.
+pub fn router(state: ApiState) -> Router {
+    Router::new()
+        .route("/api/v1/runners", get(runners).post(add_runner))
+        .route("/api/v1/runners/{name}", delete(remove_runner))
+        .route("/api/v1/runners/{name}/check", post(check_runner))
+        .route("/api/v1/hostkey", post(host_key))
+        .route("/api/v1/key", get(public_key))
+        .route("/api/v1/runs", get(runs))
+        .with_state(state)
+}
+
+/// A refusal with its status and a sentence for people.
+struct Refused(StatusCode, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(Refusal { error: self.1 })).into_response()
+    }
+}
+
+impl From<anyhow::Error> for Refused {
+    fn from(error: anyhow::Error) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"))
+    }
+}
+
+impl From<sqlx::Error> for Refused {
+    fn from(error: sqlx::Error) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+fn no_runner(name: &str) -> Refused {
+    Refused(StatusCode::NOT_FOUND, format!("there is no runner {name}; `track runner list` shows those there are"))
+}
+
+impl ApiState {
+    /// Whether runs on a runner use an agent without being asked to, or an operator configured it by hand.
+    fn is_wanted(&self, agent: &str, runner: &str) -> bool {
+        let of_runner = self.runners.get(runner).and_then(|machine| machine.config().agent.clone());
+        of_runner.as_deref().unwrap_or(&self.config.default_agent) == agent || self.config.agents.contains_key(agent)
+    }
+
+    fn is_from_file(&self, name: &str) -> bool {
+        self.config.runners.iter().any(|runner| runner.name == name)
+    }
+}
+
+async fn runners(State(state): State<ApiState>) -> Result<Json<Vec<RunnerRow>>, Refused> {
+    let live = db::runs::live(&mut *state.db.read().await?).await?;
+    let machines = state.runners.all();
+    let rows = machines.iter().map(|machine| {
+        let config = machine.config().clone();
+        let on_it = |run: &&Run| run.runner.as_deref() == Some(&config.name) && run.status != Status::Queued;
+        RunnerRow {
+            from_file: state.is_from_file(&config.name),
+            live: live.iter().filter(on_it).count() as u32,
+            state: state.runners.out_of_service(&config.name).unwrap_or_else(|| "ready".to_owned()),
+            config,
+        }
+    });
+    Ok(Json(rows.collect()))
+}
+
+async fn add_runner(State(state): State<ApiState>, Json(runner): Json<RunnerConfig>) -> Result<StatusCode, Refused> {
+    if let Err(mistakes) = runner.validate() {
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, mistakes.to_string()));
+    }
+    if state.runners.get(&runner.name).is_some() {
+        let why = format!("there is a runner {} already; `track runner remove` forgets it", runner.name);
+        return Err(Refused(StatusCode::CONFLICT, why));
+    }
+    let mut tx = state.db.begin().await?;
+    db::runners::add(&mut tx, &runner, state.clock.now()).await?;
+    tx.commit().await?;
+    let name = runner.name.clone();
+    if let Err(error) = state.runners.add(runner).await {
+        let mut tx = state.db.begin().await?;
+        db::runners::remove(&mut tx, &name).await?;
+        tx.commit().await?;
+        return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}")));
+    }
+    state.slots_changed.notify_one();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn remove_runner(State(state): State<ApiState>, Path(name): Path<String>) -> Result<StatusCode, Refused> {
+    if state.is_from_file(&name) {
+        let why = format!("runner {name} stands in track.toml: take it out there and restart");
+        return Err(Refused(StatusCode::CONFLICT, why));
+    }
+    let live = db::runs::live(&mut *state.db.read().await?).await?;
+    let on_it: Vec<String> = live
+        .iter()
+        .filter(|run| run.runner.as_deref() == Some(&name) && run.status != Status::Queued)
+        .map(|run| run.id.to_string())
+        .collect();
+    if !on_it.is_empty() {
+        let why = format!("runner {name} has live runs: {}. Cancel them or wait for them first", on_it.join(", "));
+        return Err(Refused(StatusCode::CONFLICT, why));
+    }
+    let mut tx = state.db.begin().await?;
+    let removed = db::runners::remove(&mut tx, &name).await?;
+    tx.commit().await?;
+    if !removed {
+        return Err(no_runner(&name));
+    }
+    state.runners.remove(&name).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn check_runner(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Vec<Check>>, Refused> {
+    let machine = state.runners.get(&name).ok_or_else(|| no_runner(&name))?;
+    // Nobody needs every agent that track knows; those that are configured, or chosen where nobody chooses, must be there.
+    let chosen = [Some(&state.config.default_agent), machine.config().agent.as_ref()];
+    let profiles = state.config.profiles.values().map(|profile| &profile.agent);
+    let used: Vec<&String> = chosen.into_iter().flatten().chain(profiles).collect();
+    let built_in = BUILT_IN.iter().filter(|name| used.iter().any(|used| *used == *name));
+    let built_in = built_in.map(|name| AgentProbe { name: (*name).to_owned(), program: (*name).to_owned() });
+    let custom =
+        state.config.agents.iter().filter_map(|(name, agent)| {
+            Some(AgentProbe { name: name.clone(), program: agent.command.first()?.clone() })
+        });
+    let probes: Vec<AgentProbe> = built_in.chain(custom).collect();
+    let checks = match machine.check(&probes).await {
+        Ok(checks) => checks.into_iter().map(|check| told(check, |agent| state.is_wanted(agent, &name))).collect(),
+        Err(error) => vec![Check {
+            what: "connection".to_owned(),
+            ok: false,
+            found: error.to_string(),
+            remedy: "check host, user, key and host key of the runner; `track runner list` shows them".to_owned(),
+        }],
+    };
+    Ok(Json(checks))
+}
+
+/// An agent that nothing asks for by default is no miss.
+fn told(check: runner::Check, is_wanted: impl Fn(&str) -> bool) -> Check {
+    let idle = check.what.strip_prefix("agent ").is_some_and(|agent| !is_wanted(agent));
+    if !check.ok && idle {
+        let found = "not found; needed only if runs here are to use it".to_owned();
+        return Check { what: check.what, ok: true, found, remedy: String::new() };
+    }
+    Check { what: check.what, ok: check.ok, found: check.found, remedy: check.remedy.unwrap_or_default() }
+}
+
+async fn host_key(Json(query): Json<HostKeyQuery>) -> Result<Json<Vec<HostKey>>, Refused> {
+    let keys = hostkeys::fetch(&query.host, query.port, KEYSCAN_TIMEOUT).await?;
+    Ok(Json(keys.iter().map(|key| HostKey { key: key.to_string(), fingerprint: key.fingerprint() }).collect()))
+}
+
+async fn public_key(State(state): State<ApiState>) -> Result<Json<PublicKey>, Refused> {
+    Ok(Json(PublicKey { public_key: keys::own(&state.config.home).await?.public }))
+}
+
+#[derive(Deserialize)]
+struct RunsQuery {
+    repo: Option<String>,
+    thread: Option<i64>,
+    limit: Option<i64>,
+}
+
+async fn runs(State(state): State<ApiState>, Query(query): Query<RunsQuery>) -> Result<Json<Vec<RunRow>>, Refused> {
+    let repo = match query.repo.as_deref().map(str::parse::<RepoName>).transpose() {
+        Ok(repo) => repo,
+        Err(error) => return Err(Refused(StatusCode::BAD_REQUEST, error.to_string())),
+    };
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST_RUNS);
+    let mut conn = state.db.read().await?;
+    let filter = db::runs::Filter { repo, number: query.thread.map(Number), limit };
+    let mut rows = Vec::new();
+    for run in db::runs::filtered(&mut conn, &filter).await? {
+        rows.push(row(&state, &mut conn, run).await?);
+    }
+    Ok(Json(rows))
+}
+
+async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, Refused> {
+    let thread = db::threads::get(&mut *conn, run.thread).await?;
+    let repository = db::repositories::get(&mut *conn, run.repository).await?.map(|found| found.name.to_string());
+    let branch = match run.line {
+        Some(line) => Some(db::lines::get(conn, line).await?.branch),
+        None => None,
+    };
+    let server = state.config.github.as_ref().map_or("https://github.com", |github| &github.server_url);
+    let summary = run.answer.as_ref().and_then(|answer| answer.get("summary")).and_then(|text| text.as_str());
+    Ok(RunRow {
+        id: run.id.to_string(),
+        number: thread.number.0,
+        kind: run.kind.to_string(),
+        status: run.status.to_string(),
+        outcome: run.outcome.map(|outcome| outcome.to_string()),
+        reason: run.reason.map(|reason| reason.to_string()),
+        agent: run.agent,
+        runner: run.runner,
+        requester: run.ask.requester.login,
+        branch,
+        pull_request: run.pull.zip(repository.as_ref()).map(|(pull, name)| format!("{server}/{name}/pull/{pull}")),
+        summary: summary.map(str::to_owned),
+        queued_at: run.queued_at,
+        started_at: run.started_at,
+        finished_at: run.ended_at,
+        cost_usd: run.usage.and_then(|usage| usage.cost_usd),
+        repository: repository.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,322 @@
+//! Builds every part and stops it gracefully: the one file that knows all.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
+use serde::Deserialize;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::api::{self, ApiState};
+use crate::cli::AppFacts;
+use crate::config::{Config, merge_runners};
+use crate::context::{Active, Context, Recent, Wake};
+use crate::db::{self, Db};
+use crate::git::Mirrors;
+use crate::github::{As, GitHub};
+use crate::http::{self, Limits};
+use crate::inbox;
+use crate::model::{Clock, MarkerKey};
+use crate::report;
+use crate::run;
+use crate::runner::Machine;
+use crate::runner::pool::Pool;
+use crate::webhook::health::{self, HealthState};
+use crate::webhook::{self, IntakeState, Store};
+
+/// How long workers may take to come to a point where they can stop; GitHub and the service manager wait ten seconds.
+const STOP_WITHIN: Duration = Duration::from_secs(6);
+/// How long ending the connections to runners may take; what is left of them, the next start removes.
+const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
+/// Connections to runners are made at the start and the script is brought there, so that the first run needs neither.
+const WARM_UP_WITHIN: Duration = Duration::from_secs(30);
+
+/// A running bot.
+pub struct Running {
+    address: SocketAddr,
+    context: Arc<Context>,
+    store: Store,
+    stop: CancellationToken,
+    serving: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
+    writer: JoinHandle<()>,
+    base: Base,
+}
+
+/// What every use of `$TRACK_HOME` has: the lock, the database, the machines and the socket.
+struct Base {
+    config: Arc<Config>,
+    db: Db,
+    runners: Arc<Pool>,
+    clock: Clock,
+    epoch: i64,
+    slots_changed: Arc<Notify>,
+    socket: PathBuf,
+    _lock: File,
+}
+
+/// Starts the bot; it serves when this returns.
+///
+/// # Errors
+/// Everything that makes serving impossible, as a sentence that says what to do.
+pub async fn start(config: Config, clock: Clock) -> Result<Running> {
+    let app = config.app()?.clone();
+    let base = Base::open(config, clock.clone()).await?;
+    let (config, db) = (base.config.clone(), base.db.clone());
+    let stop = CancellationToken::new();
+    let wake = Wake { runs: base.slots_changed.clone(), ..Wake::default() };
+    let context = Arc::new(Context {
+        github: GitHub::new(&app, clock.clone())?,
+        app: app.clone(),
+        mirrors: Mirrors::new(&config.home)?,
+        runners: base.runners.clone(),
+        marker: MarkerKey::new(marker_key(&config.home.join("marker.key"))?),
+        epoch: base.epoch,
+        active: Active::default(),
+        about: Recent::default(),
+        policies: Recent::default(),
+        stop: stop.clone(),
+        config: config.clone(),
+        db: db.clone(),
+        clock: clock.clone(),
+        wake,
+    });
+
+    let (store, writer) = Store::spawn(db, clock, context.wake.inbox.clone());
+    let health = HealthState::new(store.clone(), stop.clone(), health::collect_metrics()?);
+    let router = Router::new()
+        .route("/", get(|| async { Redirect::temporary("/admin") }))
+        .merge(webhook::router(IntakeState::new(&app.webhook_secret, store.clone())))
+        .merge(health::router(health));
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("TRACK_LISTEN: {} cannot be listened on", config.listen))?;
+    let address = listener.local_addr()?;
+    let serving = vec![
+        tokio::spawn(http::serve(listener, router, Limits::default(), stop.clone())),
+        base.serve_socket(stop.clone())?,
+    ];
+    let workers = vec![
+        tokio::spawn(inbox::work(context.clone())),
+        tokio::spawn(inbox::sweep::work(context.clone())),
+        tokio::spawn(run::worker::work(context.clone())),
+        tokio::spawn(report::worker::work(context.clone())),
+    ];
+    for machine in context.runners.all() {
+        tokio::spawn(warm_up(machine));
+    }
+    info!("track {} serves on http://{address}, start number {}", env!("CARGO_PKG_VERSION"), base.epoch);
+    Ok(Running { address, context, store, stop, serving, workers, writer, base })
+}
+
+impl Running {
+    /// Where HTTP is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the workers share.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Stops intake at once, finishes commits, leaves agents running.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let finish = async {
+            for serving in self.serving {
+                let _ = serving.await;
+            }
+            self.store.stop();
+            let _ = self.writer.await;
+            for worker in self.workers {
+                let _ = worker.await;
+            }
+            while !self.context.active.is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(STOP_WITHIN, finish).await.is_err() {
+            warn!("something did not stop in time; the next start takes it up from the tables");
+        }
+        self.base.close().await;
+        info!("stopped; agents that were at work go on");
+    }
+}
+
+/// `track serve`: runs until SIGTERM or Ctrl-C.
+pub async fn serve(config: Config) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = start(config, Clock::System).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    running.stop().await;
+    Ok(())
+}
+
+/// For subcommands while no server runs: the same lock, database and socket, without workers or webhooks.
+pub struct Instance {
+    stop: CancellationToken,
+    socket: PathBuf,
+    _base: Base,
+}
+
+impl Instance {
+    /// Takes the lock and answers on the socket until it is dropped.
+    pub async fn open(config: Config) -> Result<Self> {
+        let base = Base::open(config, Clock::System).await?;
+        let stop = CancellationToken::new();
+        base.serve_socket(stop.clone())?;
+        Ok(Self { stop, socket: base.socket.clone(), _base: base })
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+impl Base {
+    async fn open(config: Config, clock: Clock) -> Result<Self> {
+        let home = config.home.clone();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&home)
+            .with_context(|| format!("TRACK_HOME: {} cannot be made", home.display()))?;
+        let lock = take_lock(&home.join("lock"))?;
+        let db = Db::open(&config.database_url).await?;
+        let mut tx = db.begin().await?;
+        let instance = db::settings::instance(&mut tx).await?;
+        let epoch = i64::try_from(db::settings::next_epoch(&mut tx).await?)?;
+        let stored = db::runners::all(&mut tx).await?;
+        tx.commit().await?;
+        let runners = Arc::new(Pool::new(&home, &instance));
+        for runner in merge_runners(config.runners.clone(), stored)? {
+            let name = runner.name.clone();
+            if let Err(error) = runners.add(runner).await {
+                error!("runner {name} cannot be used: {error:#}");
+            }
+        }
+        let socket = home.join("track.sock");
+        let config = Arc::new(config);
+        Ok(Self { config, db, runners, clock, epoch, slots_changed: Arc::default(), socket, _lock: lock })
+    }
+
+    fn serve_socket(&self, stop: CancellationToken) -> Result<JoinHandle<()>> {
+        // We hold the lock, so a socket that is there was left behind by a process that was killed.
+        match fs::remove_file(&self.socket) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("{} cannot be replaced", self.socket.display()));
+            }
+            _ => {}
+        }
+        let listener = UnixListener::bind(&self.socket)
+            .with_context(|| format!("{} cannot be listened on", self.socket.display()))?;
+        fs::set_permissions(&self.socket, fs::Permissions::from_mode(0o600))?;
+        let router = api::router(ApiState {
+            config: self.config.clone(),
+            db: self.db.clone(),
+            runners: self.runners.clone(),
+            clock: self.clock.clone(),
+            slots_changed: self.slots_changed.clone(),
+        });
+        Ok(tokio::spawn(http::serve(listener, router, Limits::default(), stop)))
+    }
+
+    async fn close(self) {
+        if tokio::time::timeout(HANG_UP_WITHIN, self.runners.close()).await.is_err() {
+            warn!("a connection to a runner could not be ended in time");
+        }
+        self.db.close().await;
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+fn take_lock(path: &Path) -> Result<File> {
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("{} cannot be opened", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another track uses {}: stop it first, or set TRACK_HOME to another folder",
+            path.parent().unwrap_or(path).display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
+    }
+}
+
+/// The key of comment markers, made at the first start.
+fn marker_key(path: &Path) -> Result<[u8; MarkerKey::BYTES]> {
+    if !path.exists() {
+        let key: [u8; MarkerKey::BYTES] = rand::random();
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .with_context(|| format!("{} cannot be made", path.display()))?;
+        file.write_all(hex::encode(key).as_bytes())?;
+        file.sync_all()?;
+    }
+    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let mut key = [0; MarkerKey::BYTES];
+    hex::decode_to_slice(text.trim(), &mut key).with_context(|| {
+        format!("{} is damaged: remove it, and comments of earlier runs are not edited any more", path.display())
+    })?;
+    Ok(key)
+}
+
+/// What GitHub says of the configured App, for `track doctor`.
+pub async fn app_facts(config: &Config) -> Result<AppFacts> {
+    #[derive(Deserialize)]
+    struct Found {
+        slug: String,
+        #[serde(default)]
+        permissions: BTreeMap<String, String>,
+        #[serde(default)]
+        events: Vec<String>,
+    }
+    let github = GitHub::new(config.app()?, Clock::System)?;
+    let found: Found = github.get(As::App, "/app").await?;
+    let installations: Vec<serde::de::IgnoredAny> = github.pages(As::App, "/app/installations?per_page=100").await?;
+    Ok(AppFacts {
+        slug: found.slug,
+        permissions: found.permissions,
+        events: found.events,
+        installations: installations.len(),
+    })
+}
+
+async fn warm_up(machine: Arc<Machine>) {
+    let name = &machine.config().name;
+    match tokio::time::timeout(WARM_UP_WITHIN, machine.warm_up()).await {
+        Ok(Ok(_)) => info!("runner {name} answers"),
+        Ok(Err(error)) => warn!("runner {name} {error}; its runs wait"),
+        Err(_) => warn!("runner {name} does not answer; its runs wait"),
+    }
+}

@@ -1,0 +1,117 @@
+//! What subcommands and a running instance say to each other: JSON over HTTP on `$TRACK_HOME/track.sock`.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /api/v1/runners` | list of [`RunnerRow`] |
+//! | `POST /api/v1/runners` with a `RunnerConfig` | nothing |
+//! | `DELETE /api/v1/runners/{name}` | nothing |
+//! | `POST /api/v1/runners/{name}/check` | list of [`Check`] |
+//! | `POST /api/v1/hostkey` with a [`HostKeyQuery`] | list of [`HostKey`] |
+//! | `GET /api/v1/key` | [`PublicKey`] |
+//! | `GET /api/v1/runs?repo=&thread=&limit=` | list of [`RunRow`], newest first |
+//!
+//! A refusal is any other status with a [`Refusal`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::RunnerConfig;
+use crate::model::Millis;
+
+/// One runner and how it is doing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunnerRow {
+    /// As configured.
+    pub config: RunnerConfig,
+    /// Whether it stands in `track.toml`, where only an editor changes it.
+    pub from_file: bool,
+    /// Live runs on it.
+    pub live: u32,
+    /// `ready`, or what keeps it from working.
+    pub state: String,
+}
+
+/// One line of a check: what was looked at, and what to do if it is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was looked at: `git`, `disk`, `claude`.
+    pub what: String,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What is there: a version, a size, an error.
+    pub found: String,
+    /// What to do about a miss; empty where nothing is missing.
+    #[serde(default)]
+    pub remedy: String,
+}
+
+/// Which machine's host keys are wanted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HostKeyQuery {
+    /// Host name or address.
+    pub host: String,
+    /// Port of sshd.
+    pub port: u16,
+}
+
+/// One host key that a machine shows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HostKey {
+    /// `ssh-ed25519 AAAA…`, as it is pinned.
+    pub key: String,
+    /// `SHA256:…`, as `ssh-keygen -lf` prints it.
+    pub fingerprint: String,
+}
+
+/// The public half of the bot's own key pair.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PublicKey {
+    /// One line for `authorized_keys`.
+    pub public_key: String,
+}
+
+/// One run in a list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunRow {
+    /// The run's id.
+    pub id: String,
+    /// `owner/name`.
+    pub repository: String,
+    /// Number of the issue or pull request.
+    pub number: i64,
+    /// task, follow_up or review.
+    pub kind: String,
+    /// queued, preparing, running, publishing or done.
+    pub status: String,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// Why it ended so, in a word.
+    pub reason: Option<String>,
+    /// The agent.
+    pub agent: String,
+    /// The runner, once one is chosen.
+    pub runner: Option<String>,
+    /// Login of who asked.
+    pub requester: String,
+    /// The branch, where there is one.
+    pub branch: Option<String>,
+    /// Address of the pull request, where there is one.
+    pub pull_request: Option<String>,
+    /// The agent's summary.
+    pub summary: Option<String>,
+    /// When it was asked for.
+    pub queued_at: Millis,
+    /// When the agent started.
+    pub started_at: Option<Millis>,
+    /// When it ended.
+    pub finished_at: Option<Millis>,
+    /// US dollars, where the agent says.
+    pub cost_usd: Option<f64>,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refusal {
+    /// A sentence for people.
+    pub error: String,
+}

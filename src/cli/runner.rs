@@ -1,0 +1,441 @@
+//! `track runner`: machines come and go.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::Program;
+use super::api::{Check, HostKey, HostKeyQuery, PublicKey, RunnerRow};
+use super::client::{Client, reach};
+use super::table::{checks, table};
+use crate::config::{Config, Mistake, Mistakes, RunnerConfig, Sandbox, Transport, is_host_key, is_name};
+use crate::logging::visible;
+
+/// What can be done with runners.
+#[derive(Debug, Subcommand)]
+pub enum RunnerCommand {
+    /// Add a machine: pin its host key, install the bot's public key, check it
+    ///
+    /// The machine is one on which agents will work: Linux with sshd, bash, git and the agents. It needs no GitHub login.
+    ///
+    /// The host key is shown for comparison and pinned; the public key that is shown goes into ~/.ssh/authorized_keys of the account there.
+    Add(Box<AddArgs>),
+    /// List runners with their state
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look, line by line, whether a runner has all that runs need
+    Check {
+        /// The runner
+        name: String,
+    },
+    /// Take a runner out; refused while runs are live on it
+    Remove {
+        /// The runner
+        name: String,
+    },
+}
+
+/// The machine, and how much of the dialogue is answered beforehand.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  track runner add build-1 --host 10.0.0.5 --user agent
+  track runner add build-1 --host 10.0.0.5 --user agent --slots 2 --agent claude \\
+      --prelude 'export PATH=\"$HOME/.local/bin:$PATH\"' \\
+      --read-only '~/.local' --read-write '~/.claude'
+  track runner add here --local --sandbox none     this machine, agents not contained
+
+What comes next: `track runner check NAME` until nothing is missing, then the label `track` on an issue.")]
+pub struct AddArgs {
+    /// A name for it: letters, digits, '.', '_' and '-'
+    name: String,
+
+    /// Host name or address
+    #[arg(long, required_unless_present = "local")]
+    host: Option<String>,
+
+    /// The account under which agents work there
+    #[arg(long, required_unless_present = "local")]
+    user: Option<String>,
+
+    /// This very machine instead of one over SSH
+    #[arg(long, conflicts_with_all = ["host", "user", "port", "key", "host_key", "yes"])]
+    local: bool,
+
+    /// Port of sshd [default: 22]
+    #[arg(long)]
+    port: Option<u16>,
+
+    /// Private key to log in with [default: the bot's own, made at first use]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// The bot's folder there; `~` is that account's home
+    #[arg(long, value_name = "DIR", default_value = "~/track")]
+    root: String,
+
+    /// Runs at once
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
+    slots: u32,
+
+    /// The runner's default agent
+    #[arg(long)]
+    agent: Option<String>,
+
+    /// Shell text that runs before agents; what it exports reaches them
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    prelude: String,
+
+    /// How agents are contained; with none, an agent may do whatever the account may
+    #[arg(long, default_value = "bubblewrap", value_parser = sandboxes())]
+    sandbox: Sandbox,
+
+    /// Path that agents may read (tools); may be repeated
+    #[arg(long, value_name = "PATH")]
+    read_only: Vec<String>,
+
+    /// Path that agents may change (logins that refresh themselves); may be repeated
+    #[arg(long, value_name = "PATH")]
+    read_write: Vec<String>,
+
+    /// Pin this host key, `ssh-ed25519 AAAA…`, instead of asking the machine for it
+    #[arg(long, value_name = "KEY")]
+    host_key: Option<String>,
+
+    /// Pin whatever key the machine shows, unseen
+    #[arg(long, conflicts_with = "host_key")]
+    yes: bool,
+}
+
+fn sandboxes() -> impl TypedValueParser<Value = Sandbox> {
+    PossibleValuesParser::new(["bubblewrap", "none"])
+        .map(|word| if word == "none" { Sandbox::None } else { Sandbox::Bubblewrap })
+}
+
+/// Where the dialogue takes place.
+trait Dialogue: Send {
+    /// Prints.
+    fn say(&mut self, text: &str);
+    /// Asks for a line; `None` where nobody is there to answer.
+    fn ask(&mut self, question: &str) -> Option<String>;
+}
+
+struct Terminal;
+
+impl Dialogue for Terminal {
+    fn say(&mut self, text: &str) {
+        print!("{text}");
+    }
+
+    fn ask(&mut self, question: &str) -> Option<String> {
+        if !io::stdin().is_terminal() {
+            return None;
+        }
+        print!("{question} ");
+        io::stdout().flush().ok()?;
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line).ok().filter(|&read| read > 0)?;
+        Some(line.trim().to_owned())
+    }
+}
+
+/// Carries out one of them; `false` if a check found something missing.
+pub async fn run(command: RunnerCommand, config: &Config, program: &dyn Program) -> anyhow::Result<bool> {
+    match command {
+        RunnerCommand::Add(args) => {
+            let cwd = std::env::current_dir().context("the working directory is gone")?;
+            let runner = planned(&args, &cwd);
+            config.check_runner(&runner)?;
+            if config.runners.iter().any(|written| written.name.eq_ignore_ascii_case(&runner.name)) {
+                let setting = format!("runner {:?}", runner.name);
+                let remedy = "change it there and restart the server, or choose another name";
+                return Err(Mistakes::from(Mistake::new(setting, "is in track.toml already", remedy)).into());
+            }
+            add(runner, args.yes, &reach(config, program).await?, &mut Terminal).await
+        }
+        RunnerCommand::List { json } => {
+            let rows: Vec<RunnerRow> = reach(config, program).await?.get("/api/v1/runners").await?;
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&rows)?),
+                false => print!("{}", list(&rows)),
+            }
+            Ok(true)
+        }
+        RunnerCommand::Check { name } => {
+            known_form(&name)?;
+            check(&name, &reach(config, program).await?, &mut Terminal).await
+        }
+        RunnerCommand::Remove { name } => {
+            known_form(&name)?;
+            reach(config, program).await?.delete(&format!("/api/v1/runners/{name}")).await?;
+            println!("{name} is removed. Its files stay there until you delete them.");
+            Ok(true)
+        }
+    }
+}
+
+fn planned(args: &AddArgs, cwd: &Path) -> RunnerConfig {
+    let transport = if args.local { Transport::Local } else { Transport::Ssh };
+    RunnerConfig {
+        host: args.host.clone(),
+        user: args.user.clone(),
+        port: args.port,
+        key_path: args.key.as_ref().map(|path| cwd.join(path)),
+        host_key: args.host_key.clone(),
+        root: args.root.clone(),
+        slots: args.slots,
+        agent: args.agent.clone(),
+        prelude: args.prelude.clone(),
+        sandbox: args.sandbox,
+        read_only: args.read_only.clone(),
+        read_write: args.read_write.clone(),
+        ..RunnerConfig::named(&args.name, transport)
+    }
+}
+
+async fn add(
+    mut runner: RunnerConfig,
+    unseen: bool,
+    client: &Client,
+    dialogue: &mut dyn Dialogue,
+) -> anyhow::Result<bool> {
+    if let (Transport::Ssh, None, Some(host)) = (runner.transport, &runner.host_key, &runner.host) {
+        let query = HostKeyQuery { host: host.clone(), port: runner.port.unwrap_or(22) };
+        let keys: Vec<HostKey> = client.post("/api/v1/hostkey", &query).await?;
+        let Some(shown) = preferred(&keys) else { bail!("{host} showed no host key that can be pinned") };
+        dialogue.say(&format!(
+            "{host} shows the host key\n  {}\n  {}\nCompare it with what this prints there:  ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub\n",
+            visible(&shown.fingerprint),
+            visible(&shown.key),
+            kind_of(&shown.key)
+        ));
+        if !unseen {
+            match dialogue.ask("Is it the same? [y/N]") {
+                Some(answer) if matches!(answer.to_lowercase().as_str(), "y" | "yes") => {}
+                Some(_) => bail!("not added: the host key was not confirmed"),
+                None => bail!(
+                    "not added: nobody is here to confirm the host key; give it with --host-key {:?}, or --yes to trust it unseen",
+                    shown.key
+                ),
+            }
+        }
+        runner.host_key = Some(shown.key.clone());
+    }
+    client.put_in("/api/v1/runners", &runner).await?;
+    dialogue.say(&format!("{} is added.\n", runner.name));
+    if runner.transport == Transport::Ssh && runner.key_path.is_none() {
+        let key: PublicKey = client.get("/api/v1/key").await?;
+        let user = runner.user.as_deref().unwrap_or_default();
+        dialogue.say(&format!(
+            "\nPut this line into ~/.ssh/authorized_keys of {user} there, if it is not in it yet:\n\n{}\n\n",
+            visible(&key.public_key)
+        ));
+        dialogue.ask("Press Enter when it is there.");
+    }
+    check(&runner.name, client, dialogue).await
+}
+
+async fn check(name: &str, client: &Client, dialogue: &mut dyn Dialogue) -> anyhow::Result<bool> {
+    let found: Vec<Check> = client.post(&format!("/api/v1/runners/{name}/check"), &json!({})).await?;
+    dialogue.say(&checks(&found));
+    let missing = found.iter().filter(|check| !check.ok).count();
+    dialogue.say(&match missing {
+        0 => format!("{name} is ready: put the label `track` on an issue.\n"),
+        n => format!("{n} missing. Put it right as said, then: track runner check {name}\n"),
+    });
+    Ok(missing == 0)
+}
+
+fn list(rows: &[RunnerRow]) -> String {
+    if rows.is_empty() {
+        return "no runners yet: track runner add NAME --host HOST --user USER\n".to_owned();
+    }
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let runner = &row.config;
+            let place = match (&runner.user, &runner.host) {
+                (Some(user), Some(host)) => format!("{user}@{host}:{}", runner.port.unwrap_or(22)),
+                _ => "this machine".to_owned(),
+            };
+            vec![
+                runner.name.clone(),
+                place,
+                format!("{}/{}", row.live, runner.slots),
+                runner.agent.clone().unwrap_or_else(|| "-".to_owned()),
+                if runner.sandbox == Sandbox::None { "none" } else { "bubblewrap" }.to_owned(),
+                if row.from_file { "track.toml" } else { "database" }.to_owned(),
+                row.state.clone(),
+            ]
+        })
+        .collect();
+    table(&["name", "where", "busy", "agent", "sandbox", "from", "state"], &cells)
+}
+
+/// Ed25519 where the machine has it, as OpenSSH itself prefers.
+fn preferred(keys: &[HostKey]) -> Option<&HostKey> {
+    let usable = || keys.iter().filter(|key| is_host_key(&key.key));
+    usable().find(|key| key.key.starts_with("ssh-ed25519 ")).or_else(|| usable().next())
+}
+
+/// The word for a key's type in the name of its file below /etc/ssh.
+fn kind_of(key: &str) -> &'static str {
+    match key.split(' ').next() {
+        Some("ssh-ed25519") => "ed25519",
+        Some("ssh-rsa") => "rsa",
+        _ => "ecdsa",
+    }
+}
+
+/// A name that cannot be a runner's must not become part of a path of the API.
+fn known_form(name: &str) -> Result<(), Mistakes> {
+    if is_name(name) {
+        return Ok(());
+    }
+    Err(Mistake::new("the name", format!("is {name:?}, which is no runner's"), "`track runner list` shows the names")
+        .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::routing::{get, post};
+    use axum::{Json, Router};
+    use serde_json::Value;
+    use tokio::net::UnixListener;
+
+    use super::super::client::{Connection, connect};
+    use super::*;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3aZ6kO2Qk0Zz7nJ1m3mJd0v4k1nE0m2b7yq3w6c8xK";
+
+    /// Answers that were typed before, and all that was said.
+    #[derive(Default)]
+    struct Script {
+        answers: Vec<&'static str>,
+        said: String,
+    }
+
+    impl Dialogue for Script {
+        fn say(&mut self, text: &str) {
+            self.said += text;
+        }
+
+        fn ask(&mut self, question: &str) -> Option<String> {
+            let answer = (!self.answers.is_empty()).then(|| self.answers.remove(0))?;
+            self.said += format!("{question} {answer}").trim_end();
+            self.said += "\n";
+            Some(answer.to_owned())
+        }
+    }
+
+    /// A server whose runner lacks claude, and what it was given to store.
+    async fn server(home: &Path) -> (Client, Arc<Mutex<Vec<Value>>>) {
+        let stored: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let store = stored.clone();
+        let missing = Check {
+            what: "claude".into(),
+            ok: false,
+            found: "not found with the prelude".into(),
+            remedy: "install it there, or add its folder to PATH in the prelude".into(),
+        };
+        let git = Check { what: "git".into(), ok: true, found: "2.47.0".into(), remedy: String::new() };
+        let routes = Router::new()
+            .route("/api/v1/hostkey", post(async || Json(json!([{"key": "ssh-dss AAAA", "fingerprint": "SHA256:old"}, {"key": KEY, "fingerprint": "SHA256:abc"}]))))
+            .route("/api/v1/key", get(async || Json(json!({"public_key": "ssh-ed25519 BBBB track"}))))
+            .route("/api/v1/runners", post(async move |Json(runner): Json<Value>| store.lock().unwrap().push(runner)))
+            .route("/api/v1/runners/build-1/check", post(async || Json([git, missing])));
+        let listener = UnixListener::bind(home.join("track.sock")).unwrap();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let Connection::Socket(client) = connect(home).await.unwrap() else { panic!("no server") };
+        (client, stored)
+    }
+
+    fn build_1() -> RunnerConfig {
+        RunnerConfig {
+            host: Some("10.0.0.5".into()),
+            user: Some("agent".into()),
+            ..RunnerConfig::named("build-1", Transport::Ssh)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_machine_is_added_after_its_key_was_confirmed() {
+        let home = tempfile::tempdir().unwrap();
+        let (client, stored) = server(home.path()).await;
+        let mut script = Script { answers: vec!["y", ""], ..Script::default() };
+        assert!(!add(build_1(), false, &client, &mut script).await.unwrap());
+        assert_eq!(stored.lock().unwrap()[0]["host_key"], KEY);
+        insta::assert_snapshot!(script.said, @"
+        10.0.0.5 shows the host key
+          SHA256:abc
+          ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3aZ6kO2Qk0Zz7nJ1m3mJd0v4k1nE0m2b7yq3w6c8xK
+        Compare it with what this prints there:  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+        Is it the same? [y/N] y
+        build-1 is added.
+
+        Put this line into ~/.ssh/authorized_keys of agent there, if it is not in it yet:
+
+        ssh-ed25519 BBBB track
+
+        Press Enter when it is there.
+        ok    git     2.47.0
+        MISS  claude  not found with the prelude
+                      -> install it there, or add its folder to PATH in the prelude
+        1 missing. Put it right as said, then: track runner check build-1
+        ");
+    }
+
+    // T38
+    #[tokio::test]
+    async fn an_unconfirmed_host_key_is_never_pinned() {
+        let home = tempfile::tempdir().unwrap();
+        let (client, stored) = server(home.path()).await;
+        for (answers, problem) in
+            [(vec!["n"], "was not confirmed"), (vec![""], "was not confirmed"), (vec![], "nobody is here")]
+        {
+            let mut script = Script { answers, ..Script::default() };
+            let error = add(build_1(), false, &client, &mut script).await.unwrap_err();
+            assert!(error.to_string().contains(problem), "{error}");
+        }
+        assert_eq!(stored.lock().unwrap().len(), 0);
+
+        add(build_1(), true, &client, &mut Script::default()).await.unwrap();
+        let given = RunnerConfig { host_key: Some(KEY.to_owned()), ..build_1() };
+        let mut script = Script::default();
+        add(given, false, &client, &mut script).await.unwrap();
+        assert!(!script.said.contains("SHA256"), "{}", script.said);
+        assert_eq!(stored.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn runners_are_a_table() {
+        let rows = [
+            RunnerRow { config: build_1(), from_file: false, live: 1, state: "ready".into() },
+            RunnerRow {
+                config: RunnerConfig {
+                    sandbox: Sandbox::None,
+                    agent: Some("claude".into()),
+                    ..RunnerConfig::named("here", Transport::Local)
+                },
+                from_file: true,
+                live: 0,
+                state: "unreachable for 3 min".into(),
+            },
+        ];
+        insta::assert_snapshot!(list(&rows), @"
+        name     where              busy  agent   sandbox     from        state
+        build-1  agent@10.0.0.5:22  1/4   -       bubblewrap  database    ready
+        here     this machine       0/4   claude  none        track.toml  unreachable for 3 min
+        ");
+        assert!(list(&[]).contains("track runner add"));
+    }
+}

@@ -1,0 +1,35 @@
+//! Parses the command line and hands it to the parts that carry it out.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use futures_util::future::{BoxFuture, FutureExt as _};
+use track::app::{self, Instance};
+use track::cli::{self, AppFacts, Cli, DemoArgs, Program};
+use track::config::Config;
+use track::demo;
+
+struct Parts;
+
+impl Program for Parts {
+    fn serve(&self, config: Config) -> BoxFuture<'_, anyhow::Result<()>> {
+        app::serve(config).boxed()
+    }
+
+    fn demo(&self, args: DemoArgs) -> BoxFuture<'_, anyhow::Result<()>> {
+        demo::play(args).boxed()
+    }
+
+    fn instance(&self, config: Config) -> BoxFuture<'_, anyhow::Result<Box<dyn Send>>> {
+        async { Ok(Box::new(Instance::open(config).await?) as Box<dyn Send>) }.boxed()
+    }
+
+    fn app_facts<'a>(&'a self, config: &'a Config) -> BoxFuture<'a, anyhow::Result<AppFacts>> {
+        app::app_facts(config).boxed()
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::run(Cli::parse(), &Parts).await
+}
