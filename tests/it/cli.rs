@@ -1,0 +1,148 @@
+//! The command line, typed: against a server, and without one.
+
+use track::model::Status;
+
+use crate::harness::{World, process::printed};
+
+#[tokio::test]
+async fn every_subcommand_explains_itself() {
+    let world = World::new().await;
+    for words in [
+        "",
+        "serve",
+        "demo",
+        "doctor",
+        "runner",
+        "runner add",
+        "runner list",
+        "runner check",
+        "runner remove",
+        "runs",
+        "version",
+    ] {
+        let typed: Vec<&str> = words.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
+        let output = world.bare_track(&typed).output().expect("track runs");
+        let (out, err) = printed(&output);
+        assert!(output.status.success() && err.is_empty(), "{words}: {err}");
+        assert!(out.contains(format!("Usage: track {words}").trim_end()), "{out}");
+    }
+    let output = world.bare_track(&["version"]).output().expect("track runs");
+    assert!(printed(&output).0.starts_with(concat!("track ", env!("CARGO_PKG_VERSION"))), "{:?}", printed(&output));
+}
+
+// Every mistake at once, each with what to do.
+#[tokio::test]
+async fn a_wrong_configuration_is_told_whole() {
+    let world = World::new().await;
+    let output = world
+        .bare_track(&["serve"])
+        .env("TRACK_LISTEN", "everywhere")
+        .env("GITHUB_APP_ID", "my-app")
+        .env("GITHUB_WEBHOOK_SECRET", "short")
+        .output()
+        .expect("track runs");
+    assert_eq!(output.status.code(), Some(2));
+    insta::assert_snapshot!(printed(&output).1, @r#"
+    track: 4 mistakes in the configuration:
+
+      GITHUB_APP_ID is "my-app", which is no number
+        -> set the number that stands as "App ID" on the App's settings page
+      GITHUB_APP_PRIVATE_KEY is not set, nor GITHUB_APP_PRIVATE_KEY_PATH
+        -> generate a private key on the App's settings page and set GITHUB_APP_PRIVATE_KEY_PATH to the downloaded .pem file
+      GITHUB_WEBHOOK_SECRET is 5 bytes long, and 16 are the least
+        -> set it to the output of `openssl rand -hex 32`, and the same text as webhook secret in the App's settings
+      TRACK_LISTEN is "everywhere"
+        -> write address and port: 127.0.0.1:3000, or 0.0.0.0:3000 for all interfaces
+    "#);
+}
+
+#[tokio::test]
+async fn a_doctor_says_what_is_missing() {
+    let mut world = World::new().await;
+    let alone = world.bare_track(&["doctor"]).env("TRACK_HOME", world.home().join("other")).output().expect("runs");
+    assert_eq!(alone.status.code(), Some(1), "{:?}", printed(&alone));
+    assert!(printed(&alone).0.contains("GITHUB_APP_ID"), "{:?}", printed(&alone));
+    world.serve().await;
+    let whole = world.run_track(&["doctor"]).await;
+    assert_eq!(whole.status.code(), Some(0), "{}\n{}", printed(&whole).0, printed(&whole).1);
+}
+
+// B45, B04
+#[tokio::test]
+async fn a_machine_is_added_checked_used_and_removed() {
+    let mut world = World::over_ssh().await;
+    let given = world.config.runners.remove(0);
+    world.agent("await go; answer succeeded 'Nothing to do.'");
+    world.serve().await;
+    let sshd = world.sshd.as_ref().expect("a machine");
+    let port = sshd.port.to_string();
+    let mut words =
+        vec!["runner", "add", "build-1", "--host", "127.0.0.1", "--port", &port, "--user", &sshd.user, "--yes"];
+    words.extend([
+        "--prelude",
+        &given.prelude,
+        "--read-only",
+        &given.read_only[0],
+        "--read-write",
+        &given.read_write[0],
+    ]);
+    let added = world.run_track(&words).await;
+    let (out, err) = printed(&added);
+    let key = out.lines().find(|line| line.starts_with("ssh-ed25519")).expect("the public key").to_owned();
+    let fingerprint = out.lines().find(|line| line.trim().starts_with("SHA256:")).expect("the fingerprint").to_owned();
+    assert_eq!((added.status.code(), err.as_str()), (Some(1), ""), "{out}");
+    let shown = out
+        .replace(&key, "PUBLIC KEY")
+        .replace(fingerprint.trim(), "FINGERPRINT")
+        .replace(&sshd.host_public_key, "HOST KEY")
+        .replace(&port, "PORT")
+        .replace(&sshd.user, "USER");
+    insta::assert_snapshot!(shown, @"
+    127.0.0.1 shows the host key
+      FINGERPRINT
+      HOST KEY
+    Compare it with what this prints there:  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+    build-1 is added.
+
+    Put this line into ~/.ssh/authorized_keys of USER there, if it is not in it yet:
+
+    PUBLIC KEY
+
+    MISS  connection  refuses the login: USER@127.0.0.1: Permission denied (publickey)
+                      -> check host, user, key and host key of the runner; `track runner list` shows them
+    1 missing. Put it right as said, then: track runner check build-1
+    ");
+
+    sshd.authorize(&key);
+    let checked = world.run_track(&["runner", "check", "build-1"]).await;
+    assert!(checked.status.success(), "{:?}", printed(&checked));
+    assert!(
+        printed(&checked).0.ends_with("build-1 is ready: put the label `track` on an issue.\n"),
+        "{:?}",
+        printed(&checked)
+    );
+    let listed =
+        printed(&world.run_track(&["runner", "list"]).await).0.replace(&port, "PORT").replace(&sshd.user, "USER");
+    let words: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[1], ["build-1", "USER@127.0.0.1:PORT", "0/4", "-", "bubblewrap", "database", "ready"]);
+
+    let issue = world.issue("Say hello", "").await;
+    world.label(issue, "track").await;
+    let run = world.until_status(Status::Running).await;
+    let refused = world.run_track(&["runner", "remove", "build-1"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(printed(&refused).1.contains(&format!("has live runs: {}", run.id)), "{:?}", printed(&refused));
+    world.signal("go");
+    world.settle().await;
+    let runs: serde_json::Value =
+        serde_json::from_str(&printed(&world.run_track(&["runs", "--json"]).await).0).expect("JSON");
+    assert_eq!((runs[0]["id"].as_str(), runs[0]["runner"].as_str()), (Some(&*run.id.to_string()), Some("build-1")));
+    assert_eq!((runs[0]["outcome"].as_str(), runs[0]["status"].as_str()), (Some("succeeded"), Some("done")));
+
+    // Without a server, too.
+    world.end(rustix::process::Signal::TERM).await;
+    let removed = world.run_track(&["runner", "remove", "build-1"]).await;
+    assert!(removed.status.success(), "{:?}", printed(&removed));
+    let listed = printed(&world.run_track(&["runner", "list"]).await).0;
+    assert_eq!(listed, "no runners yet: track runner add NAME --host HOST --user USER\n");
+}

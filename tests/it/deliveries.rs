@@ -1,0 +1,111 @@
+//! What GitHub may send twice, late, in the wrong order or under the wrong name, and what anybody may replay.
+
+use serde_json::json;
+use track::sim::Fault;
+
+use crate::harness::{MAINTAINER, REPO, World};
+
+// T04, P2
+#[tokio::test]
+async fn a_delivery_that_comes_again_starts_nothing_again() {
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "").await;
+    world.comment(MAINTAINER, issue, "/track dispatch").await;
+    let (id, body) = world.sent("issue_comment").await;
+    for _ in 0..2 {
+        world.sim.redeliver(&id).await.unwrap();
+    }
+    // The same words under new names are the same comment.
+    for n in 0..3 {
+        assert_eq!(world.post(&format!("{n}2d3162e-cc78-11e3-81ab-4c9367dc0958"), "issue_comment", &body).await, 202);
+    }
+    world.settle().await;
+
+    assert_eq!(world.runs().await.len(), 1);
+    assert_eq!(world.starts().len(), 1);
+    assert_eq!(world.said(issue).len(), 1);
+    let decisions = world.decisions(issue).await;
+    assert_eq!(decisions.iter().filter(|decision| *decision == "ignored repeated").count(), 3, "{decisions:?}");
+    assert_eq!(decisions.iter().filter(|decision| *decision == "accepted queued").count(), 1, "{decisions:?}");
+}
+
+// T04
+#[tokio::test]
+async fn a_body_under_another_event_name_is_set_aside() {
+    let world = World::new().await;
+    world.sim.set_webhook_url(None);
+    let issue = world.issue("Say hello", "").await;
+    let bot = format!("http://{}/webhooks/github", world.bot().address());
+    world.sim.set_webhook_url(Some(&bot));
+    world.comment(MAINTAINER, issue, "/track why").await;
+    let (_, mut body) = world.sent("issue_comment").await;
+    world.settle().await;
+    body["comment"]["id"] = json!(987_654);
+    body["comment"]["body"] = json!("/track dispatch");
+    for (n, event) in
+        ["issues", "pull_request", "pull_request_review", "pull_request_review_comment"].iter().enumerate()
+    {
+        assert_eq!(world.post(&format!("{n}2d3162e-cc78-11e3-81ab-4c9367dc0958"), event, &body).await, 202, "{event}");
+    }
+    world.settle().await;
+
+    assert!(world.runs().await.is_empty());
+    // The bot is in good health behind them.
+    world.comment(MAINTAINER, issue, "/track dispatch").await;
+    world.settle().await;
+    assert_eq!(world.runs().await.len(), 1);
+}
+
+// T05
+#[tokio::test]
+async fn a_label_that_is_gone_when_its_turn_comes_starts_nothing() {
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "").await;
+    world.sim.settled().await;
+    world.sim.set_fault(Box::new(|request| {
+        let asks = request.path.ends_with("/permission");
+        asks.then(|| Fault::Status { code: 502, headers: Vec::new(), body: String::new() })
+    }));
+    world.label(issue, "track").await;
+    world.until("the bot asks who that was", async || world.asked("/permission") > 0).await;
+    world.sim.unlabel(REPO, MAINTAINER, issue, "track").await.unwrap();
+    world.sim.clear_faults();
+    world.settle().await;
+
+    assert!(world.runs().await.is_empty());
+    assert!(world.said(issue).is_empty());
+    assert!(world.decisions(issue).await.contains(&"ignored label_gone".to_owned()));
+
+    // Put on again, it asks again.
+    world.label(issue, "track").await;
+    world.settle().await;
+    assert_eq!(world.runs().await.len(), 1);
+    assert!(world.labels(issue).is_empty());
+}
+
+// T17
+#[tokio::test]
+async fn an_edit_adds_no_command_and_changes_none() {
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "Please.").await;
+    let comment = world.comment(MAINTAINER, issue, "Nice idea.").await;
+    world.sim.edit_comment(REPO, MAINTAINER, comment, "/track dispatch").await.unwrap();
+    world.sim.edit_issue(REPO, MAINTAINER, issue, ("Say hello", "Please.\n\n/track dispatch")).await.unwrap();
+    world.settle().await;
+    assert!(world.runs().await.is_empty());
+
+    // The words are those of the delivery, whatever became of them while the bot was asking.
+    world.sim.set_fault(Box::new(|request| {
+        let asks = request.path.ends_with("/permission");
+        asks.then(|| Fault::Status { code: 502, headers: Vec::new(), body: String::new() })
+    }));
+    let command = world.comment(MAINTAINER, issue, "/track dispatch say it in French").await;
+    world.until("the bot asks who that was", async || world.asked("/permission") > 0).await;
+    // GitHub's times have whole seconds.
+    world.clock.advance(2_000);
+    world.sim.edit_comment(REPO, MAINTAINER, command, "/track dispatch say it in Latin").await.unwrap();
+    world.sim.clear_faults();
+    world.settle().await;
+    let prompt = world.prompt(world.runs().await[0].id);
+    assert!(prompt.contains("in French") && !prompt.contains("in Latin"), "{prompt}");
+}

@@ -1,0 +1,330 @@
+//! GitHub fails, forgets to answer, limits and goes away, and the run ends as if it had not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use track::model::{Millis, Number, Outcome, Status};
+use track::sim::{Fault, RequestInfo};
+
+use crate::harness::{MAINTAINER, REPO, World};
+
+fn status(code: u16, headers: &[(&str, &str)], message: &str) -> Fault {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Fault::Status { code, headers, body: format!(r#"{{"message":"{message}"}}"#) }
+}
+
+/// A method and the end of a path and its query, as a filter of requests.
+fn is(method: &'static str, end: &'static str) -> impl Fn(&RequestInfo) -> bool + Send + Sync + 'static {
+    move |request| request.method == method && format!("{}?{}", request.path, request.query).contains(end)
+}
+
+/// One run, one pull request, one comment of each kind, and requests that GitHub knows.
+async fn all_is_well(world: &World, issue: Number, what: &str) {
+    let runs = world.runs().await;
+    assert_eq!(runs.len(), 1, "{what}");
+    assert_eq!((runs[0].status, runs[0].outcome), (Status::Done, Some(Outcome::Succeeded)), "{what}: {:?}", runs[0]);
+    assert_eq!(world.starts().len(), 1, "{what}");
+    let pulls = world.sim.pulls(REPO);
+    assert_eq!(pulls.len(), 1, "{what}");
+    assert!(world.only_comment(issue).starts_with("✅ **Done**"), "{what}: {}", world.only_comment(issue));
+    assert!(world.only_comment(pulls[0].number).starts_with("@mona"), "{what}");
+    assert_eq!(world.reactions(issue), ["eyes", "rocket"], "{what}");
+    assert!(world.labels(issue).is_empty(), "{what}");
+    for request in world.sim.journal() {
+        assert!(request.known && !request.path.contains("//"), "{what}: {} {}", request.method, request.path);
+    }
+}
+
+/// A label on whose way to a pull request the first requests of each kind meet a fault.
+async fn survives(kinds: &[(&'static str, &'static str)], times: usize, fault: Fault) {
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "Please.").await;
+    let filters: Vec<_> = kinds.iter().map(|(method, part)| (is(method, part), AtomicUsize::new(0))).collect();
+    let met = Arc::new(filters);
+    let counted = met.clone();
+    world.sim.set_fault(Box::new(move |request| {
+        let (_, met) = counted.iter().find(|(is, met)| is(request) && met.load(SeqCst) < times)?;
+        met.fetch_add(1, SeqCst);
+        Some(fault.clone())
+    }));
+    world.label(issue, "track").await;
+    world.settle_soon().await;
+    for ((_, met), (method, part)) in met.iter().zip(kinds) {
+        assert_eq!(met.load(SeqCst), times, "{method} …{part} met the fault");
+    }
+    all_is_well(&world, issue, &format!("{kinds:?}")).await;
+}
+
+// F10
+#[tokio::test]
+async fn two_502_on_each_read_are_outlived() {
+    let reads =
+        ["/permission", "/issues/1?", "/octo/hello?", "/track.yml", "/events", "/heads/main", "/app?", "/comments"];
+    survives(&reads.map(|part| ("GET", part)), 2, status(502, &[], "Bad Gateway")).await;
+}
+
+/// Every write of a label's way, and git's.
+const WRITES: [(&str, &str); 9] = [
+    ("POST", "/issues/1/comments"),
+    ("POST", "/issues/2/comments"),
+    ("PATCH", "/issues/comments/"),
+    ("POST", "/pulls"),
+    ("POST", "/access_tokens"),
+    ("POST", "/reactions"),
+    ("DELETE", "/labels/track"),
+    ("POST", "/git-upload-pack"),
+    ("POST", "/git-receive-pack"),
+];
+
+// F10, F11
+#[tokio::test]
+async fn two_502_on_each_write_are_outlived_and_double_nothing() {
+    survives(&WRITES, 2, status(502, &[], "Bad Gateway")).await;
+}
+
+// F10
+#[tokio::test]
+async fn two_502_where_git_begins_are_outlived() {
+    let begins = [("GET", "service=git-upload-pack"), ("GET", "service=git-receive-pack")];
+    survives(&begins, 2, status(502, &[], "Bad Gateway")).await;
+}
+
+// F11, P4
+#[tokio::test]
+async fn a_lost_answer_to_each_write_doubles_nothing() {
+    survives(&WRITES, 1, Fault::DropAfterHandling).await;
+}
+
+// F11, P4
+#[tokio::test]
+async fn a_lost_comment_is_waited_for_while_githubs_list_lags() {
+    const LAG: Millis = 30_000;
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "Please.").await;
+    let (clock, lost_at) = (world.clock.clone(), std::sync::OnceLock::new());
+    world.sim.set_fault(Box::new(move |request| {
+        let comments = request.path.ends_with("/issues/1/comments");
+        match (request.method.as_str(), lost_at.get()) {
+            ("POST", None) if comments => {
+                let _ = lost_at.set(clock.now());
+                Some(Fault::DropAfterHandling)
+            }
+            ("GET", Some(at)) if comments && clock.now() < at + LAG => {
+                Some(Fault::Status { code: 200, headers: Vec::new(), body: "[]".to_owned() })
+            }
+            _ => None,
+        }
+    }));
+    world.label(issue, "track").await;
+    world.settle_soon().await;
+    all_is_well(&world, issue, "a list that lags").await;
+}
+
+// F11
+#[tokio::test]
+async fn a_lost_reply_is_not_said_twice() {
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "Please.").await;
+    let met = world.fault(1, is("POST", "/issues/1/comments"), Fault::DropAfterHandling);
+    world.comment(MAINTAINER, issue, "/track status").await;
+    world.settle_soon().await;
+    assert_eq!(met.load(SeqCst), 1);
+    assert_eq!(world.only_comment(issue), "No runs here yet. `/track dispatch` starts one.");
+}
+
+/// A limit is met by one request; nothing more is sent for the installation until its end, and then all is well.
+async fn limit_is_obeyed(which: impl Fn(&RequestInfo) -> bool + Send + Sync + 'static, lasts: Millis, fault: Fault) {
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "Please.").await;
+    let met = world.fault(1, which, fault);
+    world.label(issue, "track").await;
+    world.until("the limit", async || met.load(SeqCst) == 1).await;
+    let journal = world.sim.journal();
+    let at = journal.iter().find(|request| matches!(request.status, 403 | 429)).unwrap().at;
+    // What was on its way when the limit was met is not counted; then everybody waits.
+    world
+        .until("that everybody waits", async || {
+            let context = world.bot().context();
+            let mut conn = context.db.read().await.unwrap();
+            let delivery = track::db::deliveries::next_due(&mut conn, world.clock.now()).await.unwrap().is_some();
+            let run = world.runs().await.first().is_some_and(|run| run.not_before > world.clock.now());
+            context.active.is_empty() && (delivery || run)
+        })
+        .await;
+    let forbidden = world.clock.now() + 1..at + lasts;
+    assert!(!forbidden.is_empty());
+    world.settle_soon().await;
+    for request in world.sim.journal() {
+        let inside = request.installation.is_some() && forbidden.contains(&request.at);
+        assert!(!inside, "{} {} within the limit", request.method, request.path);
+    }
+    all_is_well(&world, issue, "a limit").await;
+}
+
+// F10
+#[tokio::test]
+async fn nothing_is_sent_within_a_secondary_limit() {
+    let fault = status(403, &[("retry-after", "45")], "You have exceeded a secondary rate limit");
+    limit_is_obeyed(is("POST", "/comments"), 45_000, fault).await;
+}
+
+// F10
+#[tokio::test]
+async fn nothing_is_sent_within_the_primary_limit() {
+    let reset = track::model::Clock::System.now() / 1_000 + 300;
+    let headers = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", &reset.to_string())];
+    let fault = status(403, &headers, "API rate limit exceeded for installation ID 1.");
+    limit_is_obeyed(is("GET", "/permission"), 200_000, fault).await;
+}
+
+// T31
+#[tokio::test]
+async fn a_token_that_expires_in_the_middle_of_a_run_is_made_anew() {
+    let world = World::with_github(|github| github.token_life = Duration::from_secs(5), |_| ()).await;
+    world.agent(r#"await go; commit hello.txt hello "feat: hello"; answer succeeded "Said hello.""#);
+    let issue = world.issue("Say hello", "Please.").await;
+    world.label(issue, "track").await;
+    world.until_started(1).await;
+    world.pass(10 * 60_000);
+    world.signal("go");
+    // In real time: in passing seconds a token would end during a push.
+    world.settle().await;
+    all_is_well(&world, issue, "tokens of five seconds").await;
+}
+
+// T31
+#[tokio::test]
+async fn a_token_that_is_refused_is_replaced_once() {
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "Please.").await;
+    let (api, push) = (is("GET", "/permission"), is("GET", "service=git-receive-pack"));
+    let (api_met, push_tokens) = (AtomicBool::new(false), AtomicUsize::new(0));
+    world.sim.set_fault(Box::new(move |request| {
+        if request.path.ends_with("/access_tokens") && request.body["permissions"]["contents"] == "write" {
+            push_tokens.fetch_add(1, SeqCst);
+        }
+        // git asks without a token first, and may ask twice with one.
+        let old = push(request) && request.installation.is_some() && push_tokens.load(SeqCst) < 2;
+        let first = api(request) && !api_met.swap(true, SeqCst);
+        (old || first).then(|| status(401, &[], "Bad credentials"))
+    }));
+    world.label(issue, "track").await;
+    world.settle_soon().await;
+    all_is_well(&world, issue, "refused tokens").await;
+    let minted = world.sim.journal().iter().filter(|request| request.path.ends_with("/access_tokens")).count();
+    assert_eq!(minted, 5, "one each for the API, fetch and push, and two anew");
+}
+
+// F12, P3
+#[tokio::test]
+async fn a_run_that_ends_while_github_is_down_is_published_when_it_is_back() {
+    let world = World::new().await;
+    world.agent(r#"await go; commit hello.txt hello "feat: hello"; answer succeeded "Said hello.""#);
+    let issue = world.issue("Say hello", "Please.").await;
+    world.label(issue, "track").await;
+    world.until_status(Status::Running).await;
+    world.sim.set_fault(Box::new(|_| Some(Fault::DropBeforeHandling)));
+    world.signal("go");
+    world.until_status(Status::Publishing).await;
+    for _ in 0..20 {
+        let asked = world.sim.journal().len();
+        world.pass(60_000);
+        world.until("another attempt", async || world.sim.journal().len() > asked).await;
+    }
+    assert!(world.sim.pulls(REPO).is_empty());
+    world.sim.clear_faults();
+    world.settle_soon().await;
+    all_is_well(&world, issue, "GitHub is back").await;
+}
+
+// P7
+#[tokio::test]
+async fn a_permission_that_cannot_be_asked_for_starts_nothing() {
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "Please.").await;
+    let met = world.fault(usize::MAX, is("GET", "/permission"), status(500, &[], "Oops"));
+    world.label(issue, "track").await;
+    world
+        .until("ten refusals", async || {
+            world.pass(60_000);
+            met.load(SeqCst) >= 10
+        })
+        .await;
+    assert!(world.runs().await.is_empty());
+    world.sim.set_role(REPO, MAINTAINER, track::sim::Role::Read).unwrap();
+    world.sim.clear_faults();
+    world.settle_soon().await;
+    assert!(world.runs().await.is_empty());
+    assert!(world.said(issue).is_empty());
+}
+
+#[tokio::test]
+async fn an_idle_bot_asks_for_nothing_but_the_log_of_deliveries() {
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "Please.").await;
+    world.label(issue, "track").await;
+    world.settle().await;
+    let settled = world.sim.journal().len();
+    for _ in 0..10 {
+        world.pass(60_000);
+        track::inbox::sweep::sweep(world.bot().context()).await.unwrap();
+    }
+    let journal = world.sim.journal();
+    let asked: Vec<_> = journal[settled..].iter().map(|request| request.path.as_str()).collect();
+    assert_eq!(asked, ["/app/hook/deliveries"; 10]);
+}
+
+/// What a label costs in requests. The order within each part differs because they are asked at once.
+#[tokio::test]
+async fn a_label_takes_these_requests() {
+    let world = World::new().await;
+    world.agent(r#"await "go$(wc -l <"$TRACK_TEST_LOG/starts")"; commit a.txt "$TRACK_RUN_ID" "feat: a"; answer succeeded "Did.""#);
+    // The first one also learns who the bot is and makes tokens.
+    let first = world.issue("One", "").await;
+    world.signal("go1");
+    world.label(first, "track").await;
+    world.settle().await;
+    let issue = world.issue("Two", "").await;
+    let before = world.sim.journal().len();
+    world.label(issue, "track").await;
+    world.until_status(Status::Running).await;
+    world.until("the status", async || !world.said(issue).is_empty() && world.labels(issue).is_empty()).await;
+    let started = world.sim.journal().len();
+    world.signal("go2");
+    world.settle().await;
+    let journal = world.sim.journal();
+    let list = |from: usize, to: usize| {
+        let mut lines: Vec<String> = journal[from..to]
+            .iter()
+            .filter(|request| request.path != "/app/hook/deliveries" && request.method != "PATCH")
+            .map(|request| format!("{} {}", request.method, request.path))
+            .collect();
+        lines.sort();
+        lines.join("\n")
+    };
+    insta::assert_snapshot!(list(before, started), @"
+    DELETE /repos/octo/hello/issues/3/labels/track
+    GET /repos/octo/hello
+    GET /repos/octo/hello/collaborators/mona/permission
+    GET /repos/octo/hello/contents/.github/track.yml
+    GET /repos/octo/hello/git/ref/heads/main
+    GET /repos/octo/hello/issues/3
+    GET /repos/octo/hello/issues/3/comments
+    GET /repos/octo/hello/issues/3/events
+    POST /repos/octo/hello/issues/3/comments
+    POST /repos/octo/hello/issues/3/reactions
+    ");
+    insta::assert_snapshot!(list(started, journal.len()), @"
+    GET /octo/hello.git/info/refs
+    GET /octo/hello.git/info/refs
+    GET /octo/hello.git/info/refs
+    GET /octo/hello.git/info/refs
+    GET /repos/octo/hello/contents/.github/track.yml
+    POST /octo/hello.git/git-receive-pack
+    POST /octo/hello.git/git-upload-pack
+    POST /repos/octo/hello/issues/3/reactions
+    POST /repos/octo/hello/issues/4/comments
+    POST /repos/octo/hello/pulls
+    ");
+}

@@ -1,0 +1,32 @@
+//! Tests of the whole program and of its parts against real neighbours, in one binary.
+
+#![allow(clippy::unwrap_used)]
+
+mod agent_fails;
+mod agent_work;
+mod cancel;
+mod cli;
+mod commands;
+mod deliveries;
+mod fakemodel;
+mod github_faults;
+mod harness;
+mod hostile;
+mod intake;
+mod label_task;
+mod layers;
+mod over_ssh;
+mod payloads;
+mod publishing;
+mod queue;
+mod real_agents;
+mod reports;
+mod restart;
+mod retry;
+mod secrets;
+mod ssh_host;
+mod ssh_task;
+mod sshd;
+mod states;
+mod sweep;
+mod who_may;

@@ -1,0 +1,241 @@
+//! Runs on a machine behind a real sshd, and what the network does to them.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use track::model::{Number, Status};
+
+use crate::harness::{MAINTAINER, REPO, World};
+
+const SLOW: &str = "say working; await go; commit hello.txt hello 'feat: say hello'; answer succeeded 'Said hello.'";
+
+async fn labelled(world: &World) -> Number {
+    let issue = world.issue("Say hello", "").await;
+    world.label(issue, "track").await;
+    issue
+}
+
+async fn at_work(world: &World) -> Number {
+    world.agent(SLOW);
+    let issue = labelled(world).await;
+    world.until_started(1).await;
+    world.until_status(Status::Running).await;
+    issue
+}
+
+async fn until_out_of_sight(world: &World) {
+    world.until("the runner is out of sight", async || world.runs().await[0].unreachable_since.is_some()).await;
+}
+
+fn logins(world: &World) -> usize {
+    world.sshd.as_ref().expect("a machine").count_logins()
+}
+
+/// Where below a folder, or in a process of its owner, a token of GitHub's is.
+fn tokens_at(home: &Path) -> Vec<String> {
+    let holds = |path: &Path| fs::read(path).is_ok_and(|bytes| bytes.windows(4).any(|word| word == b"ghs_"));
+    let owner = fs::metadata(home).expect("a home").uid();
+    let mut found = Vec::new();
+    for process in fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.path()) {
+        if fs::metadata(&process).is_ok_and(|about| about.uid() == owner) && owner != 0 {
+            let files = ["cmdline", "environ"].map(|name| process.join(name));
+            found.extend(files.iter().filter(|path| holds(path)).map(|path| path.display().to_string()));
+        }
+    }
+    let mut folders = vec![home.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(kind) if kind.is_file() && holds(&entry.path()) => found.push(entry.path().display().to_string()),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+// B01, T01: and a warm second dispatch logs in nowhere.
+#[tokio::test]
+async fn a_machine_does_the_work_and_holds_no_token() {
+    let world = World::over_ssh().await;
+    let first = at_work(&world).await;
+    let home = world.sshd.as_ref().expect("a machine").home.clone();
+    assert_eq!(tokens_at(&home), Vec::<String>::new());
+    world.signal("go");
+    world.settle().await;
+    assert!(world.only_comment(first).starts_with("✅ **Done**: #2"), "{}", world.only_comment(first));
+
+    let before = logins(&world);
+    let second = labelled(&world).await;
+    world.settle().await;
+    assert!(world.only_comment(second).starts_with("✅ **Done**"), "{}", world.only_comment(second));
+    assert_eq!(logins(&world), before);
+    assert_eq!(tokens_at(&home), Vec::<String>::new());
+}
+
+// B08, P6: cut, then down for a while.
+#[tokio::test]
+async fn a_run_outlives_its_connection() {
+    let mut world = World::over_ssh().await;
+    let issue = at_work(&world).await;
+    let before = logins(&world);
+    world.sshd.as_ref().expect("a machine").cut_connections();
+    world.until("it is seen again", async || logins(&world) > before).await;
+    world.until("it is in sight", async || world.runs().await[0].unreachable_since.is_none()).await;
+
+    world.sshd.as_mut().expect("a machine").stop();
+    until_out_of_sight(&world).await;
+    world.clock.advance(60_000);
+    world.until("it is said", async || world.only_comment(issue).contains("has not answered")).await;
+    insta::assert_snapshot!(world.only_comment(issue).replace(char::is_numeric, "0"), @"
+    🏃 **Running** `scripted` on `ssh-0` since 00:00 UTC.
+
+    > working
+
+    ⚠️ The runner has not answered since 00:00 UTC. The agent goes on there; this is picked up where it was when the runner is back.
+
+    <sub>run `RUN` · asked by mona · branch `track/issue-0-LINE` · `/track cancel` ends it</sub>
+    ");
+    world.sshd.as_mut().expect("a machine").start_again();
+    world.until("it is in sight", async || world.runs().await[0].unreachable_since.is_none()).await;
+    world.signal("go");
+    world.settle().await;
+
+    assert!(world.only_comment(issue).starts_with("✅ **Done**: #2"), "{}", world.only_comment(issue));
+    assert_eq!(world.starts().len(), 1);
+}
+
+// T38
+#[tokio::test]
+async fn a_changed_host_key_is_refused_before_a_run() {
+    let mut world = World::over_ssh().await;
+    world.until("the bot is logged in", async || logins(&world) == 1).await;
+    world.sshd.as_mut().expect("a machine").restart_with_new_host_key();
+    let issue = labelled(&world).await;
+    world.settle().await;
+    let shown = world.only_comment(issue);
+    let cut = |text: &str| text.split("SHA256:").next().unwrap_or_default().to_owned();
+    insta::assert_snapshot!(cut(&shown), @"
+    ❌ **Failed**: the runner shows another host key than the pinned one, so nothing was sent to it.
+
+    ```text
+    shows a host key that is not the pinned one: Host key verification failed. It shows
+    ");
+
+    let next = labelled(&world).await;
+    world.until("it waits", async || world.said(next).len() == 1).await;
+    insta::assert_snapshot!(world.only_comment(next), @"
+    ⏳ **Queued** for `scripted`, number 1 in the queue.
+
+    Waiting: its runner is out of service; `track runner check` says why
+
+    <sub>run `RUN` · asked by mona · branch `track/issue-2-LINE` · `/track cancel` ends it</sub>
+    ");
+    assert_eq!((logins(&world), world.starts().len()), (1, 0));
+}
+
+// T38
+#[tokio::test]
+async fn a_changed_host_key_is_refused_during_a_run() {
+    let mut world = World::over_ssh().await;
+    let issue = at_work(&world).await;
+    let before = logins(&world);
+    world.sshd.as_mut().expect("a machine").restart_with_new_host_key();
+    until_out_of_sight(&world).await;
+    world.clock.advance(60_000);
+    world.until("it is said", async || world.only_comment(issue).contains("out of service")).await;
+    let shown = world.only_comment(issue);
+    insta::assert_snapshot!(shown.lines().find(|line| line.contains("⚠️")).and_then(|line| line.split("SHA256:").next()).expect("a line"), @"⚠️ The runner is out of service: it shows a host key that is not the pinned one: Host key verification failed. It shows");
+    assert_eq!(logins(&world), before, "nothing was sent there");
+    world.signal("go");
+}
+
+// F01: sshd's default limits.
+#[tokio::test]
+async fn ten_dispatches_at_once_share_the_connections() {
+    let world = World::over_ssh_with(|config| {
+        config.runners[0].slots = 10;
+        config.limits.runs_per_repository = 10;
+    })
+    .await;
+    let mut issues = Vec::new();
+    for n in 0..10 {
+        issues.push(world.issue(&format!("Task {n}"), "").await);
+    }
+    futures_util::future::join_all(issues.iter().map(|issue| world.label(*issue, "track"))).await;
+    // What the bot writes on GitHub is limited to one a second.
+    world
+        .until("ten pull requests", async || {
+            world.clock.advance(200);
+            world.sim.pulls(REPO).len() == 10
+        })
+        .await;
+    assert_eq!(world.starts().len(), 10);
+    assert!(logins(&world) <= 2, "{} logins", logins(&world));
+}
+
+// B10: recorded at once, carried out when the runner is back.
+#[tokio::test]
+async fn a_cancel_waits_for_a_runner_that_is_away() {
+    let mut world = World::over_ssh().await;
+    let issue = at_work(&world).await;
+    world.sshd.as_mut().expect("a machine").stop();
+    until_out_of_sight(&world).await;
+    world.comment(MAINTAINER, issue, "/track cancel").await;
+    world.clock.advance(60_000);
+    world.until("it is said", async || world.only_comment(issue).contains("Cancel was asked for")).await;
+    let shown = world.only_comment(issue);
+    insta::assert_snapshot!(shown.lines().find(|line| line.contains("Cancel")).expect("a line"), @"🛑 Cancel was asked for by mona and is carried out when the runner is back.");
+    // The agent finishes before the runner is back: its work is kept, and not published.
+    world.signal("go");
+    world.sshd.as_mut().expect("a machine").start_again();
+    world.settle().await;
+    assert!(
+        world.only_comment(issue).starts_with("🛑 **Canceled** by mona; 0 processes left."),
+        "{}",
+        world.only_comment(issue)
+    );
+    assert_eq!(world.sim.pulls(REPO), []);
+}
+
+// P5
+#[tokio::test]
+async fn a_run_whose_runner_never_comes_back_is_lost() {
+    let mut world = World::over_ssh().await;
+    let issue = at_work(&world).await;
+    world.sshd.as_mut().expect("a machine").stop();
+    until_out_of_sight(&world).await;
+    world.clock.advance(25 * 3_600_000);
+    world.settle().await;
+    insta::assert_snapshot!(world.only_comment(issue), @"
+    ❓ **Lost**: the runner did not answer for too long.
+
+    ```text
+    no answer for 24 hours
+    ```
+
+    **Next:** Bring the runner back (`track runner check` says what is wrong), or choose another one with `/track dispatch --runner`.
+
+    | Agent | Runner | Took |
+    | --- | --- | --- |
+    | `scripted` | `ssh-1` | TIME |
+
+    <sub>run `RUN` · asked by mona · branch `track/issue-1-LINE`</sub>
+    ");
+    world.signal("go");
+}
+
+// B08
+#[tokio::test]
+async fn a_restart_finds_the_agent_again_over_ssh() {
+    let mut world = World::over_ssh().await;
+    let issue = at_work(&world).await;
+    world.stop().await;
+    world.start().await;
+    world.signal("go");
+    world.settle().await;
+    assert!(world.only_comment(issue).starts_with("✅ **Done**: #2"), "{}", world.only_comment(issue));
+    assert_eq!(world.starts().len(), 1);
+}

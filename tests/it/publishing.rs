@@ -1,0 +1,211 @@
+//! Between an agent's commit and a pull request: what others did meanwhile, and what GitHub says to it.
+
+use std::fs;
+
+use track::model::{Outcome, Reason};
+use track::sim::{Fault, PullSnapshot};
+
+use crate::harness::{MAINTAINER, REPO, World};
+
+const WAITS: &str = r#"await go; commit "file-$TRACK_RUN_ID.txt" x "feat: x"; answer succeeded "Did.""#;
+
+/// An issue whose agent is at work and waits for `go`.
+async fn at_work(world: &World) -> track::model::Number {
+    world.agent(WAITS);
+    let issue = world.issue("Say hello", "").await;
+    world.label(issue, "track").await;
+    world.until_started(1).await;
+    issue
+}
+
+async fn only_pull(world: &World, repository: &str) -> PullSnapshot {
+    let mut pulls = world.sim.pulls(repository);
+    assert_eq!(pulls.len(), 1);
+    pulls.remove(0)
+}
+
+/// The bot's mirror holds what the last run left.
+async fn is_kept(world: &World) -> bool {
+    let run = world.runs().await.remove(0);
+    let mirror = world.bot().context().mirrors.open(run.repository).await.unwrap();
+    run.result.is_some() && mirror.result(run.id).await.unwrap() == run.result
+}
+
+#[tokio::test]
+async fn a_second_dispatch_goes_on_with_the_pull_request_that_is_there() {
+    let world = World::new().await;
+    let issue = at_work(&world).await;
+    world.signal("go");
+    world.settle().await;
+    let first = only_pull(&world, REPO).await;
+    world.comment(MAINTAINER, issue, "/track dispatch more").await;
+    world.settle().await;
+    let second = only_pull(&world, REPO).await;
+    assert_eq!(first.number, second.number);
+    assert_ne!(first.head_sha, second.head_sha);
+}
+
+// F11
+#[tokio::test]
+async fn a_pull_request_that_somebody_opened_for_the_branch_is_adopted() {
+    let world = World::new().await;
+    let issue = at_work(&world).await;
+    let refused = Fault::Status { code: 502, headers: Vec::new(), body: String::new() };
+    let met = world.fault(1, |request| request.method == "POST" && request.path.ends_with("/pulls"), refused);
+    world.signal("go");
+    world.until("the failed attempt", async || met.load(std::sync::atomic::Ordering::SeqCst) == 1).await;
+    let branches = world.sim.branches(REPO).await;
+    let branch = branches.iter().find(|(name, _)| name.starts_with("track/")).unwrap().0.clone();
+    // The person may be a moment later than the bot; then there is no second one either.
+    let _ = world.sim.open_pull(REPO, MAINTAINER, (&branch, "main"), ("Mine", "")).await;
+    world.settle_soon().await;
+    let pull = world.sim.pulls(REPO).remove(0);
+    assert!(world.only_comment(issue).contains(&format!("#{}", pull.number)));
+    assert_eq!(world.runs().await[0].outcome, Some(Outcome::Succeeded));
+}
+
+#[tokio::test]
+async fn a_push_that_github_refuses_is_told_in_its_words_and_kept() {
+    let world = World::new().await;
+    let issue = at_work(&world).await;
+    let hook = world.sim.folder(REPO).unwrap().join("hooks/pre-receive");
+    fs::write(hook, "#!/bin/sh\ncat >/dev/null\necho 'error: GH006: Protected branch update failed.' >&2\nexit 1\n")
+        .unwrap();
+    world.signal("go");
+    world.settle().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::PushRefused)));
+    assert!(is_kept(&world).await);
+    assert!(world.sim.pulls(REPO).is_empty());
+    insta::assert_snapshot!(world.only_comment(issue), @"
+    ❌ **Failed**: GitHub refused the push.
+
+    Did.
+
+    ```text
+    [remote rejected] (pre-receive hook declined)
+    error: GH006: Protected branch update failed.
+    ```
+
+    **Next:** Put right what stands above: the App must be allowed to push `track/*`, and what somebody else pushed there stays. Then `/track retry`.
+
+    What it had committed is kept by the bot at `SHA` and was not pushed.
+
+    | Agent | Runner | Took | Changes |
+    | --- | --- | --- | --- |
+    | `scripted` | `local-1` | TIME | 1 commit, 1 file (+1 −0) |
+
+    <sub>run `RUN` · asked by mona · branch `track/issue-1-LINE`</sub>
+    ");
+}
+
+// T32
+#[tokio::test]
+async fn commits_that_somebody_pushed_meanwhile_are_not_overwritten() {
+    let world = World::new().await;
+    let issue = at_work(&world).await;
+    world.signal("go");
+    world.settle().await;
+    let branch = only_pull(&world, REPO).await.head_ref;
+
+    world.agent(r#"await again; commit b.txt b "feat: b"; answer succeeded "Added b.""#);
+    world.comment(MAINTAINER, issue, "/track dispatch more").await;
+    world.until_started(2).await;
+    let theirs = world.sim.commit_file(REPO, &branch, "theirs.txt", "mine\n").await.unwrap();
+    world.signal("again");
+    world.settle().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::PushRefused)));
+    assert_eq!(only_pull(&world, REPO).await.head_sha, theirs);
+    assert!(is_kept(&world).await);
+    let detail = run.detail.unwrap();
+    assert!(detail.contains(&theirs) && detail.contains(run.result.unwrap().as_str()), "{detail}");
+    insta::assert_snapshot!(world.said(issue)[1], @"
+    ❌ **Failed**: GitHub refused the push.
+
+    Added b.
+
+    ```text
+    somebody else pushed to track/issue-1-LINE: it is at SHA there, and the agent's result SHA does not know that. The result is kept.
+    ```
+
+    **Next:** Put right what stands above: the App must be allowed to push `track/*`, and what somebody else pushed there stays. Then `/track retry`.
+
+    What it had committed is kept by the bot at `SHA` and was not pushed.
+
+    | Agent | Runner | Took | Changes |
+    | --- | --- | --- | --- |
+    | `scripted` | `local-1` | TIME | 1 commit, 1 file (+1 −0) |
+
+    <sub>run `RUN` · asked by mona · branch `track/issue-1-LINE`</sub>
+    ");
+}
+
+#[tokio::test]
+async fn a_base_branch_that_moved_meanwhile_is_no_trouble() {
+    let world = World::new().await;
+    at_work(&world).await;
+    world.sim.commit_file(REPO, "main", "meanwhile.txt", "m\n").await.unwrap();
+    world.signal("go");
+    world.settle().await;
+    assert_eq!(world.runs().await[0].outcome, Some(Outcome::Succeeded));
+    assert_eq!(only_pull(&world, REPO).await.base_ref, "main");
+}
+
+#[tokio::test]
+async fn a_pull_request_that_github_refuses_is_told_in_its_words() {
+    let world = World::new().await;
+    let issue = at_work(&world).await;
+    let body =
+        r#"{"message":"Validation Failed","errors":[{"resource":"PullRequest","field":"base","code":"invalid"}]}"#;
+    let refused = Fault::Status { code: 422, headers: Vec::new(), body: body.to_owned() };
+    world.fault(usize::MAX, |request| request.method == "POST" && request.path.ends_with("/pulls"), refused);
+    world.signal("go");
+    world.settle().await;
+    assert_eq!(world.runs().await[0].reason, Some(Reason::PullRequestRefused));
+    insta::assert_snapshot!(world.only_comment(issue), @"
+    ❌ **Failed**: GitHub refused the pull request.
+
+    Did.
+
+    ```text
+    POST /repos/octo/hello/pulls: GitHub refuses with 422: Validation Failed; base: invalid
+    ```
+
+    **Next:** The branch is pushed: open the pull request by hand, or put right what GitHub says above and say `/track retry`.
+
+    What it had committed is on the branch at `SHA`, without a pull request.
+
+    | Agent | Runner | Took | Changes |
+    | --- | --- | --- | --- |
+    | `scripted` | `local-1` | TIME | 1 commit, 1 file (+1 −0) |
+
+    <sub>run `RUN` · asked by mona · branch `track/issue-1-LINE`</sub>
+    ");
+}
+
+// T11
+#[tokio::test]
+async fn a_repository_that_was_renamed_meanwhile_is_found_under_its_new_name() {
+    let world = World::new().await;
+    at_work(&world).await;
+    world.sim.rename(REPO, "hi").unwrap();
+    world.signal("go");
+    world.settle_soon().await;
+    assert_eq!(world.runs().await[0].outcome, Some(Outcome::Succeeded), "{:?}", world.runs().await[0]);
+    let pull = only_pull(&world, "octo/hi").await;
+    assert_eq!(world.sim.comments("octo/hi", pull.number).len(), 1);
+}
+
+#[tokio::test]
+async fn comments_and_pull_request_lead_to_the_run() {
+    let world = World::with(|config| config.public_url = Some("https://track.example".to_owned())).await;
+    let issue = world.issue("Say hello", "").await;
+    world.label(issue, "track").await;
+    world.settle().await;
+    let link = format!("https://track.example/admin/runs/{}", world.runs().await[0].id);
+    let pull = only_pull(&world, REPO).await;
+    for text in [&world.sim.comments(REPO, issue)[0].body, &pull.body] {
+        assert!(text.contains(&link), "{text}");
+    }
+}
