@@ -21,6 +21,8 @@ async fn at_work(world: &World) -> Number {
     let issue = labelled(world).await;
     world.until_started(1).await;
     world.until_status(Status::Running).await;
+    // What the agent says is stored a second later; a connection that is cut before takes it along.
+    world.until("its words are stored", async || world.runs().await[0].progress.is_some()).await;
     issue
 }
 
