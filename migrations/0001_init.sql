@@ -6,12 +6,13 @@ create table setting (
     value text not null
 );
 
--- One webhook of GitHub, as it came: on disk before it is acknowledged.
+-- One webhook of GitHub, as it came: on disk before it is acknowledged. The checksum is that of the body, not of what stands for it here.
 create table delivery (
     seq         integer primary key autoincrement,
     id          text not null unique,
     event       text not null,
     body        blob not null,
+    coding      text not null check (coding in ('plain', 'lz4')),
     sha256      text not null,
     source      text not null check (source in ('webhook', 'sweep')),
     received_at bigint not null,

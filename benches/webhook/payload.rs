@@ -19,7 +19,7 @@ pub fn signed(secret: &str, count: usize) -> Vec<Signed> {
         .map(|n| {
             let mut payload = issue_labeled(n);
             let missing = BYTES.saturating_sub(payload.to_string().len());
-            payload["issue"]["body"] = "The parser loses the last line. ".repeat(missing / 32 + 1)[..missing].into();
+            payload["issue"]["body"] = words(n, missing).into();
             let bytes = Bytes::from(payload.to_string());
             let mut mac: Hmac<Sha256> = Hmac::new_from_slice(secret.as_bytes())
                 .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
@@ -28,6 +28,26 @@ pub fn signed(secret: &str, count: usize) -> Vec<Signed> {
             Signed { bytes, signature }
         })
         .collect()
+}
+
+/// Prose that does not repeat itself as a constant text would, since bodies are stored packed: words of a small vocabulary, in no order.
+fn words(seed: usize, bytes: usize) -> String {
+    const SYLLABLES: [&str; 32] = [
+        "par", "ser", "lo", "ses", "the", "last", "line", "when", "in", "put", "ends", "with", "out", "new", "er",
+        "ror", "is", "thrown", "at", "ver", "sion", "two", "point", "four", "re", "pro", "duce", "by", "call", "ing",
+        "it", "from",
+    ];
+    let mut state = seed as u64 + 1;
+    let mut text = String::with_capacity(bytes + 8);
+    while text.len() < bytes {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        text.push_str(SYLLABLES[(state >> 33) as usize % SYLLABLES.len()]);
+        if state >> 62 == 0 {
+            text.push(' ');
+        }
+    }
+    text.truncate(bytes);
+    text
 }
 
 fn issue_labeled(n: usize) -> Value {

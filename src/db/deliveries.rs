@@ -2,6 +2,8 @@
 
 use sqlx::Row as _;
 
+pub use super::packed::Packed;
+use super::packed::unpack;
 use super::{Conn, Row};
 use crate::model::Millis;
 
@@ -12,8 +14,8 @@ pub struct NewDelivery {
     pub id: String,
     /// The event's name, as the header says; unsigned, so it is checked against the body's shape later.
     pub event: String,
-    /// The exact bytes.
-    pub body: bytes::Bytes,
+    /// The exact bytes, packed.
+    pub body: Packed,
     /// SHA-256 of the bytes, hexadecimal; checked when they are read again.
     pub sha256: String,
     /// Whether it came to the webhook or was pulled by the sweep.
@@ -59,25 +61,25 @@ pub async fn insert_all(conn: &mut Conn, deliveries: &[NewDelivery]) -> sqlx::Re
     if deliveries.is_empty() {
         return Ok(0);
     }
-    let mut bodies = Vec::with_capacity(deliveries.iter().map(|delivery| delivery.body.len()).sum());
+    let mut bodies = Vec::with_capacity(deliveries.iter().map(|delivery| delivery.body.stored_len()).sum());
     let list: Vec<_> = deliveries
         .iter()
         .map(|delivery| {
             // SQL counts from one.
             let start = bodies.len() + 1;
-            bodies.extend_from_slice(&delivery.body);
+            bodies.extend_from_slice(&delivery.body.bytes);
             let source = match delivery.source {
                 Source::Webhook => "webhook",
                 Source::Sweep => "sweep",
             };
             let NewDelivery { id, event, body, sha256, received_at, .. } = delivery;
-            (id, event, start, body.len(), sha256, source, received_at)
+            (id, event, start, body.stored_len(), sha256, source, received_at, body.coding.as_str())
         })
         .collect();
     // `where true` tells SQLite's parser that `on` does not belong to a join.
     let stored = sqlx::query(
-        "insert into delivery (id, event, body, sha256, source, received_at) \
-         select value ->> 0, value ->> 1, substr($2, value ->> 2, value ->> 3), value ->> 4, value ->> 5, value ->> 6 \
+        "insert into delivery (id, event, body, sha256, source, received_at, coding) \
+         select value ->> 0, value ->> 1, substr($2, value ->> 2, value ->> 3), value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
          from json_each($1) where true on conflict (id) do nothing",
     )
     .bind(super::to_json(&list)?)
@@ -174,7 +176,7 @@ fn read(row: &Row) -> sqlx::Result<Delivery> {
         seq: row.try_get("seq")?,
         id: row.try_get("id")?,
         event: row.try_get("event")?,
-        body: row.try_get("body")?,
+        body: unpack(row.try_get("coding")?, row.try_get("body")?),
         sha256: row.try_get("sha256")?,
         received_at: row.try_get("received_at")?,
         tries: row.try_get("tries")?,

@@ -6,6 +6,7 @@
 pub mod decisions;
 pub mod deliveries;
 pub mod lines;
+mod packed;
 pub mod reports;
 pub mod repositories;
 pub mod runners;

@@ -98,7 +98,7 @@ async fn pull(context: &Context, listed: &app::DeliverySummary) -> Result<u64> {
         id: listed.guid.clone(),
         event: listed.event.clone(),
         sha256: hex::encode(Sha256::digest(&body)),
-        body: body.into(),
+        body: bytes::Bytes::from(body).into(),
         source: Source::Sweep,
         received_at: context.clock.now(),
     };

@@ -109,7 +109,8 @@ impl Store {
     pub(super) async fn put_verified(&self, delivery: Verified) -> Result<(), NotStored> {
         let Verified { delivery_id, event, body, sha256, held } = delivery;
         let received_at = self.clock.now();
-        let delivery = NewDelivery { id: delivery_id, event, body, sha256, source: Source::Webhook, received_at };
+        let delivery =
+            NewDelivery { id: delivery_id, event, body: body.into(), sha256, source: Source::Webhook, received_at };
         self.send(What::Delivery(delivery), held).await
     }
 
@@ -179,7 +180,7 @@ impl Writer {
         while let Some(entry) = next {
             match entry.what {
                 What::Delivery(delivery) => {
-                    bytes += delivery.body.len();
+                    bytes += delivery.body.stored_len();
                     group.deliveries.push(delivery);
                 }
                 What::Probe => group.probe = true,
@@ -200,7 +201,7 @@ impl Writer {
                     metrics::counter!("track_deliveries_total", "result" => "stored").increment(new);
                     metrics::counter!("track_deliveries_total", "result" => "duplicate").increment(rows - new);
                 }
-                self.grown += group.deliveries.iter().map(|delivery| delivery.body.len()).sum::<usize>();
+                self.grown += group.deliveries.iter().map(|delivery| delivery.body.stored_len()).sum::<usize>();
                 if self.grown >= WRITE_BACK {
                     self.grown = 0;
                     self.log_grew.notify_one();

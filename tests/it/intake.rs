@@ -471,7 +471,7 @@ async fn a_stop_commits_what_was_let_in() {
     let delivery = |n: usize| NewDelivery {
         id: format!("d-{n}"),
         event: "issues".into(),
-        body: Bytes::from_static(b"{}"),
+        body: Bytes::from_static(b"{}").into(),
         sha256: hex::encode(Sha256::digest(b"{}")),
         source: Source::Sweep,
         received_at: 1,
