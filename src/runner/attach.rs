@@ -23,7 +23,7 @@ pub struct Attach {
 impl Attach {
     /// `None` if the script is not on the machine.
     pub(super) async fn open(host: &dyn Host, command: &str) -> Result<Option<Self>, RunnerError> {
-        let Process { stdin, stdout, stderr, wait } = host.exec(command, ChannelLane::Ordinary).await?;
+        let Process { stdin, stdout, stderr, wait } = host.exec(command, ChannelLane::Lasting).await?;
         let mut stdout = BufReader::with_capacity(64 * 1024, stdout);
         match read_line(&mut stdout).await?.as_deref() {
             Some("attached") => Ok(Some(Self { stdout, wait: Some(wait), _stdin: stdin, stderr: Some(stderr) })),

@@ -27,8 +27,10 @@ pub trait Host: Send + Sync {
 /// Which channels an exec may take: two of each connection are kept for cancel and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelLane {
-    /// Prepare, start, attach, git.
+    /// Prepare, start, git: over in a moment.
     Ordinary,
+    /// Attach, which stays as long as an agent works.
+    Lasting,
     /// Cancel and status, which must not wait behind the ordinary ones.
     Urgent,
 }

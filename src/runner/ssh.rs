@@ -30,11 +30,8 @@ pub(crate) use self::master::one_line;
 /// How long a caller waits for a channel to be given back before a further login is made for it: about what the login would cost.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Ordinary channels that shall be free, so that the next run does not wait for a login: ⌈(held + 4) / 8⌉ connections.
+/// Channels beside those of live attaches, so that the next run does not wait for a login: ⌈(live attaches + 4) / 8⌉ connections.
 const SPARE: usize = 4;
-
-/// How long channels must have been scarce before a connection is added for it: what is given back within it was a burst, not a run.
-const SPARE_AFTER: Duration = Duration::from_secs(2);
 
 /// Connections to one machine at most; beyond these, callers wait.
 const MAX_CONNECTIONS: usize = 8;
@@ -185,7 +182,6 @@ impl Shared {
             }
             channel.dead();
         };
-        self.keep_spare();
         let SshSettings { host, user, port, .. } = &self.settings;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         Ok(GitRoute {
@@ -240,21 +236,21 @@ impl Shared {
         }
     }
 
-    /// Adds a connection in the background if channels stay scarce.
+    /// Adds a connection in the background where working agents have taken most channels of those that are there.
     fn keep_spare(self: &Arc<Self>) {
-        if self.pool.free(Instant::now()) >= SPARE || self.sparing.swap(true, Ordering::SeqCst) {
+        if self.pool.wanted(SPARE).min(MAX_CONNECTIONS) <= self.pool.len() || self.sparing.swap(true, Ordering::SeqCst)
+        {
             return;
         }
-        let shared = Arc::downgrade(self);
+        let shared = self.clone();
         tokio::spawn(async move {
-            sleep(SPARE_AFTER).await;
-            let Some(shared) = shared.upgrade() else { return };
             let mut login = shared.login.lock().await;
-            let connections = shared.pool.len();
-            if (1..MAX_CONNECTIONS).contains(&connections) && shared.pool.free(Instant::now()) < SPARE {
+            // Without any connection it was closed or broken meanwhile, and whoever comes next logs in.
+            if (1..shared.pool.wanted(SPARE).min(MAX_CONNECTIONS)).contains(&shared.pool.len()) {
                 // Whoever needs the connection that could not be made will be told why.
                 let _ = shared.log_in(&mut login).await;
             }
+            drop(login);
             shared.sparing.store(false, Ordering::SeqCst);
         });
     }

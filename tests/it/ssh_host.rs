@@ -11,7 +11,7 @@ use track::runner::{ChannelLane, GitRoute, Host, HostError, Process, Ssh, SshSet
 
 use crate::sshd::Sshd;
 
-use ChannelLane::{Ordinary, Urgent};
+use ChannelLane::{Lasting, Ordinary, Urgent};
 
 /// An sshd, and the bot's end of it.
 struct Setup {
@@ -181,7 +181,7 @@ async fn programs_that_outlive_their_channel_do_not_block_the_machine() {
 async fn runs_that_go_on_make_room_for_the_next_ones() {
     let setup = Setup::new();
     let ssh = setup.ssh();
-    let runs = join_all((0..5).map(|_| start_long(&ssh, Ordinary))).await;
+    let runs = join_all((0..5).map(|_| start_long(&ssh, Lasting))).await;
     // ⌈(5 + 4) / 8⌉ = 2
     while setup.sshd.count_logins() < 2 {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -45,6 +45,8 @@ struct Slot<C> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
     ordinary: usize,
+    /// Of the ordinary ones, those that last as long as an agent works.
+    lasting: usize,
     urgent: usize,
     refused: Option<Instant>,
 }
@@ -53,6 +55,7 @@ struct Load {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Share {
     Ordinary,
+    Lasting,
     Urgent,
 }
 
@@ -107,9 +110,11 @@ impl<C> Pool<C> {
         self.lock().list.len()
     }
 
-    /// How many ordinary channels are free.
-    pub(super) fn free(&self, now: Instant) -> usize {
-        self.lock().list.iter().filter(|slot| !slot.load.is_paused(now)).map(|slot| ORDINARY - slot.load.ordinary).sum()
+    /// How many connections there should be: enough that `spare` ordinary channels stay free of what lasts. Bursts of short work wait for a
+    /// channel instead, which is sooner there than a login.
+    pub(super) fn wanted(&self, spare: usize) -> usize {
+        let lasting: usize = self.lock().list.iter().map(|slot| slot.load.lasting).sum();
+        (lasting + spare).div_ceil(ORDINARY)
     }
 
     /// Resolves when a channel or a connection came or went after this call.
@@ -132,17 +137,21 @@ impl Load {
         match lane {
             _ if self.is_paused(now) => None,
             ChannelLane::Urgent if self.urgent < URGENT => Some(Share::Urgent),
-            _ if self.ordinary < ORDINARY => Some(Share::Ordinary),
-            _ => None,
+            _ if self.ordinary >= ORDINARY => None,
+            ChannelLane::Lasting => Some(Share::Lasting),
+            _ => Some(Share::Ordinary),
         }
     }
 
     fn count(&mut self, share: Share, by: isize) {
-        let counter = match share {
-            Share::Ordinary => &mut self.ordinary,
-            Share::Urgent => &mut self.urgent,
+        let counters: &mut [&mut usize] = match share {
+            Share::Ordinary => &mut [&mut self.ordinary],
+            Share::Lasting => &mut [&mut self.ordinary, &mut self.lasting],
+            Share::Urgent => &mut [&mut self.urgent],
         };
-        *counter = counter.saturating_add_signed(by);
+        for counter in counters {
+            **counter = counter.saturating_add_signed(by);
+        }
     }
 }
 
@@ -227,11 +236,23 @@ mod tests {
     }
 
     #[test]
+    fn only_what_lasts_asks_for_another_connection() {
+        let now = Instant::now();
+        let pool = pool(2);
+        let _burst: Vec<_> = (0..6).map_while(|_| pool.take(ChannelLane::Ordinary, now)).collect();
+        assert_eq!(pool.wanted(4), 1);
+        let mut attaches: Vec<_> = (0..10).map_while(|_| pool.take(ChannelLane::Lasting, now)).collect();
+        assert_eq!((attaches.len(), pool.wanted(4)), (10, 2), "⌈(10 + 4) / 8⌉");
+        assert!(pool.take(ChannelLane::Lasting, now).is_none(), "they are ordinary channels, too");
+        attaches.truncate(4);
+        assert_eq!(pool.wanted(4), 1);
+    }
+
+    #[test]
     fn a_dropped_channel_is_free_again() {
         let now = Instant::now();
         let pool = pool(1);
         drop(take_all(&pool, ChannelLane::Ordinary, now));
-        assert_eq!(pool.free(now), 8);
         assert_eq!(take_all(&pool, ChannelLane::Ordinary, now).len(), 8);
     }
 
@@ -250,10 +271,8 @@ mod tests {
         let now = Instant::now();
         let pool = pool(1);
         let _held = pool.take(ChannelLane::Ordinary, now);
-        assert_eq!(pool.free(now), 7);
         pool.take(ChannelLane::Ordinary, now).expect("a free channel").refused(now);
         assert!(pool.take(ChannelLane::Urgent, now).is_none());
-        assert_eq!(pool.free(now), 0);
         assert!(pool.take(ChannelLane::Urgent, now + REFUSAL_PAUSE).is_some());
     }
 
