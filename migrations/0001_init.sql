@@ -98,6 +98,8 @@ create table run (
     fence             bigint not null default 0,
     not_before        bigint not null default 0,
     tries             integer not null default 0,
+    -- Attempts of the present step that failed for a reason of the runner's or the bot's own; waiting for GitHub is none.
+    failures          integer not null default 0,
     unreachable_since bigint,
     cancel_at         bigint,
     cancel_by         text,
@@ -109,8 +111,12 @@ create table run (
     done_at           bigint,
     allowed_at        bigint not null,
 
+    -- Server and repository together, as they were at the decision.
+    limits            text not null,
     base_branch       text,
     given_sha         text,
+    -- Where the line's branch was on GitHub then; null where it did not exist. The push is compared against it.
+    lease_sha         text,
     result_sha        text,
     pushed_sha        text,
     pull_number       bigint,
@@ -122,6 +128,8 @@ create table run (
     answer            text,
     work              text,
     left_processes    integer,
+    -- The run is over, and its runner was never told or its result never seen: looked after when the runner is back.
+    unsettled         integer not null default 0 check (unsettled in (0, 1)),
 
     check (status <> 'done' or outcome is not null),
     check (outcome is null or status in ('publishing', 'done'))
@@ -129,6 +137,7 @@ create table run (
 create unique index run_one_live on run (thread_id, lane) where status <> 'done';
 create index run_live on run (queued_at) where status <> 'done';
 create index run_thread on run (thread_id, queued_at);
+create index run_unsettled on run (runner) where unsettled = 1;
 create index run_requester on run (requester_id, queued_at);
 
 -- One thing that somebody wants; a run consumes one or more of them.

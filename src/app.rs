@@ -113,6 +113,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
         tokio::spawn(inbox::work(context.clone())),
         tokio::spawn(inbox::sweep::work(context.clone())),
         tokio::spawn(run::worker::work(context.clone())),
+        tokio::spawn(run::reconcile::work(context.clone())),
         tokio::spawn(report::worker::work(context.clone())),
     ];
     for machine in context.runners.all() {

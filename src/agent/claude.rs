@@ -4,22 +4,25 @@ use serde_json::Value;
 
 use super::reader::{since, usage_fields};
 use super::verdict::{self, Ending, Failure};
-use super::{Agent, Answer, Session, answer, clean};
+use super::{Agent, Answer, Order, answer, clean};
 use crate::model::{Kind, Reason, RunId, Usage};
 
 /// What it says about a session that the runner does not have.
 const UNKNOWN_SESSION: &str = "No conversation found with session ID";
 
-pub(super) fn command(kind: Kind, run: RunId, model: Option<&str>, session: Option<&Session>) -> Vec<String> {
+pub(super) fn command(order: &Order<'_>) -> Vec<String> {
     let mut command = ["claude", "-p", "--dangerously-skip-permissions", "--output-format", "stream-json", "--verbose"]
         .map(str::to_owned)
         .to_vec();
     // It takes the schema itself, not a path.
-    command.extend(["--json-schema".to_owned(), answer::schema(kind).to_owned()]);
-    command.extend(model.map(|model| format!("--model={model}")));
-    command.extend(match session {
+    command.extend(["--json-schema".to_owned(), answer::schema(order.kind).to_owned()]);
+    // It counts what the session cost before as well.
+    let spent = order.session.and_then(|session| session.reported.cost_usd).unwrap_or(0.0);
+    command.push(format!("--max-budget-usd={:.2}", spent + order.cost_usd));
+    command.extend(order.model.map(|model| format!("--model={model}")));
+    command.extend(match order.session {
         Some(session) => ["--resume".to_owned(), session.id.clone()],
-        None => ["--session-id".to_owned(), session_id(run)],
+        None => ["--session-id".to_owned(), session_id(order.run)],
     });
     command
 }

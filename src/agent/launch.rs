@@ -26,11 +26,27 @@ pub struct Launch {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// How `agent` is started for a run: anew, or going on with `session` where it can.
-pub fn launch(agent: &Agent, kind: Kind, run: RunId, model: Option<&str>, session: Option<&Session>) -> Launch {
+/// What an agent is to be started for.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The sort of work.
+    pub kind: Kind,
+    /// The run.
+    pub run: RunId,
+    /// The model to ask for.
+    pub model: Option<&'a str>,
+    /// The session to go on with, where the agent can.
+    pub session: Option<&'a Session>,
+    /// US dollars that the run may cost, for agents that can keep to it themselves.
+    pub cost_usd: f64,
+}
+
+/// How `agent` is started.
+pub fn launch(agent: &Agent, order: &Order<'_>) -> Launch {
+    let Order { kind, run, model, session, .. } = *order;
     let (command, env) = match agent {
         Agent::Codex => (codex::command(model, session), Vec::new()),
-        Agent::Claude => (claude::command(kind, run, model, session), claude::env()),
+        Agent::Claude => (claude::command(order), claude::env()),
         Agent::Custom { command, .. } => (command.clone(), custom::env(kind, run, model)),
     };
     Launch {
@@ -50,6 +66,10 @@ mod tests {
         "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap()
     }
 
+    fn order(kind: Kind) -> Order<'static> {
+        Order { kind, run: run(), model: None, session: None, cost_usd: 20.0 }
+    }
+
     /// The command line as one reads it, the schema's text left out.
     fn line(launch: &Launch) -> String {
         let words =
@@ -58,15 +78,16 @@ mod tests {
     }
 
     fn session() -> Session {
-        Session { id: "01a1fb64-aa49-7fd2-b6e9-261265bc45e7".into(), reported: Usage::default() }
+        let reported = Usage { cost_usd: Some(1.5), ..Usage::default() };
+        Session { id: "01a1fb64-aa49-7fd2-b6e9-261265bc45e7".into(), reported }
     }
 
     #[test]
     fn codex_anew_and_resumed() {
         // B15
-        let anew = launch(&Agent::Codex, Kind::Task, run(), Some("gpt-6-sol"), None);
+        let anew = launch(&Agent::Codex, &Order { model: Some("gpt-6-sol"), ..order(Kind::Task) });
         insta::assert_snapshot!(line(&anew), @"codex --search exec --dangerously-bypass-approvals-and-sandbox -C {work} --json --output-schema {in}/schema.json -o {out}/answer.json -c check_for_update_on_startup=false -c analytics.enabled=false -c features.plugins=false -c features.unbounded_connection_retries=false --model=gpt-6-sol -");
-        let resumed = launch(&Agent::Codex, Kind::FollowUp, run(), None, Some(&session()));
+        let resumed = launch(&Agent::Codex, &Order { session: Some(&session()), ..order(Kind::FollowUp) });
         insta::assert_snapshot!(line(&resumed), @"codex --search exec --dangerously-bypass-approvals-and-sandbox -C {work} --json --output-schema {in}/schema.json -o {out}/answer.json -c check_for_update_on_startup=false -c analytics.enabled=false -c features.plugins=false -c features.unbounded_connection_retries=false resume 01a1fb64-aa49-7fd2-b6e9-261265bc45e7 -");
         assert_eq!(anew.stdin_file.as_deref(), Some("prompt.md"));
         assert_eq!(anew.files, [("schema.json".to_owned(), answer::schema(Kind::Task).as_bytes().to_vec())]);
@@ -75,18 +96,18 @@ mod tests {
     #[test]
     fn claude_anew_and_resumed() {
         // B15
-        let anew = launch(&Agent::Claude, Kind::Review, run(), Some("opus"), None);
-        insta::assert_snapshot!(line(&anew), @"claude -p --dangerously-skip-permissions --output-format stream-json --verbose --json-schema SCHEMA --model=opus --session-id 01563e3a-b5d3-7676-8c61-efb99302bd5b");
+        let anew = launch(&Agent::Claude, &Order { model: Some("opus"), ..order(Kind::Review) });
+        insta::assert_snapshot!(line(&anew), @"claude -p --dangerously-skip-permissions --output-format stream-json --verbose --json-schema SCHEMA --max-budget-usd=20.00 --model=opus --session-id 01563e3a-b5d3-7676-8c61-efb99302bd5b");
         assert!(anew.command.contains(&answer::schema(Kind::Review).to_owned()));
-        let resumed = launch(&Agent::Claude, Kind::FollowUp, run(), None, Some(&session()));
-        insta::assert_snapshot!(line(&resumed), @"claude -p --dangerously-skip-permissions --output-format stream-json --verbose --json-schema SCHEMA --resume 01a1fb64-aa49-7fd2-b6e9-261265bc45e7");
+        let resumed = launch(&Agent::Claude, &Order { session: Some(&session()), ..order(Kind::FollowUp) });
+        insta::assert_snapshot!(line(&resumed), @"claude -p --dangerously-skip-permissions --output-format stream-json --verbose --json-schema SCHEMA --max-budget-usd=21.50 --resume 01a1fb64-aa49-7fd2-b6e9-261265bc45e7");
         insta::assert_snapshot!(format!("{:?}", resumed.env), @r#"[("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"), ("DISABLE_AUTOUPDATER", "1")]"#);
     }
 
     #[test]
     fn a_custom_agent_finds_everything_in_its_environment() {
         let agent = Agent::Custom { name: "scripted".into(), command: vec!["bash".into(), "/opt/a b.sh".into()] };
-        let launch = launch(&agent, Kind::FollowUp, run(), Some("m"), Some(&session()));
+        let launch = launch(&agent, &Order { model: Some("m"), session: Some(&session()), ..order(Kind::FollowUp) });
         assert_eq!(launch.command, ["bash", "/opt/a b.sh"]);
         let env: Vec<String> = launch.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         insta::assert_snapshot!(env.join("\n"), @"
@@ -103,7 +124,7 @@ mod tests {
     fn a_model_is_never_an_option_of_its_own() {
         // T22
         for agent in [Agent::Codex, Agent::Claude] {
-            let command = launch(&agent, Kind::Task, run(), Some("--help; $(touch x)"), None).command;
+            let command = launch(&agent, &Order { model: Some("--help; $(touch x)"), ..order(Kind::Task) }).command;
             assert!(command.contains(&"--model=--help; $(touch x)".to_owned()), "{command:?}");
         }
     }

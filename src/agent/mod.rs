@@ -25,7 +25,7 @@ pub use answer::{
     Answer, AnswerStatus, Disposition, Finding, MAX_ANSWER, Reply, ReviewAnswer, Severity, Side, WorkAnswer, schema,
 };
 pub use clean::{clean_text, one_line, visible};
-pub use launch::{ANSWER_FILE, Launch, PROMPT_FILE, SCHEMA_FILE, launch};
+pub use launch::{ANSWER_FILE, Launch, Order, PROMPT_FILE, SCHEMA_FILE, launch};
 pub use prompt::{Comment, Prompt, PromptInput, PullRequest, Request, Review, ReviewComment, render, render_again};
 pub use reader::{Progress, Reader};
 pub use verdict::{Ending, Exit, Failure, remedy, verdict};

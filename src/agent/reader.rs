@@ -89,6 +89,11 @@ impl Reader {
         }
     }
 
+    /// Whether the agent has said its last word; custom agents do not tell.
+    pub fn is_over(&self) -> bool {
+        !matches!(self.events, Events::Custom(_)) && self.has_end()
+    }
+
     /// Whether the event that ends an execution has been read.
     pub(super) fn has_end(&self) -> bool {
         match &self.events {

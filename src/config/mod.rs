@@ -172,7 +172,7 @@ pub enum FollowUp {
 }
 
 /// Limits, each with the default that the README states.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
     /// Runs at once, over all runners.
     pub runs: u32,

@@ -103,6 +103,27 @@ pub async fn by_pull(conn: &mut Conn, repository: RepositoryId, number: Number) 
     row.map(|row| read(&row)).transpose()
 }
 
+/// The line that has this branch.
+pub async fn by_branch(conn: &mut Conn, repository: RepositoryId, branch: &str) -> sqlx::Result<Option<Line>> {
+    let row = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} where repository_id = $1 and branch = $2")))
+        .bind(repository.0)
+        .bind(branch)
+        .fetch_optional(conn)
+        .await?;
+    row.map(|row| read(&row)).transpose()
+}
+
+/// Records the pull request that somebody opened for a line's branch.
+pub async fn set_pull(conn: &mut Conn, id: LineId, base_branch: &str, pull: Number) -> sqlx::Result<()> {
+    sqlx::query("update line set base_branch = $2, pull_number = $3 where id = $1")
+        .bind(id.to_string())
+        .bind(base_branch)
+        .bind(pull.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Opens a new line on a thread; one that was open is superseded.
 pub async fn open(
     conn: &mut Conn,

@@ -3,6 +3,7 @@
 use sqlx::Row as _;
 
 use super::{Conn, Row, json, json_or_null, parsed, parsed_or_null, to_json};
+use crate::config::Limits;
 use crate::model::{
     AccountId, Ask, Kind, Lane, LineId, Millis, Number, Outcome, Phase, Reason, RepoName, RepositoryId, RunId, Session,
     Sha, Status, ThreadId, Usage,
@@ -55,8 +56,10 @@ pub struct Run {
     pub fence: i64,
     /// Not to be touched before this time.
     pub not_before: Millis,
-    /// Attempts of the present step.
+    /// Attempts of the present step, waits for GitHub included.
     pub tries: i64,
+    /// Of those, the ones that failed for a reason of the runner's or the bot's own.
+    pub failures: i64,
     /// Since when the runner does not answer.
     pub unreachable_since: Option<Millis>,
     /// When somebody asked to cancel it.
@@ -75,10 +78,14 @@ pub struct Run {
     pub done_at: Option<Millis>,
     /// When the requester's right to ask was last confirmed.
     pub allowed_at: Millis,
+    /// Server and repository together, as they were at the decision.
+    pub limits: Limits,
     /// The branch from which it started.
     pub base_branch: Option<String>,
     /// The commit that the agent was given.
     pub given: Option<Sha>,
+    /// Where the line's branch was on GitHub when it started; `None`: it did not exist.
+    pub lease: Option<Sha>,
     /// The commit that came back.
     pub result: Option<Sha>,
     /// The commit that GitHub has.
@@ -101,6 +108,15 @@ pub struct Run {
     pub work: Option<Work>,
     /// Processes left after the end, where they were counted.
     pub left_processes: Option<i64>,
+    /// It is over, and its runner was never told or its result never seen.
+    pub unsettled: bool,
+}
+
+impl Run {
+    /// How long its runner may be out of sight before it is lost.
+    pub fn lost_after(&self) -> Millis {
+        i64::from(self.limits.lost_after_hours) * 3_600_000
+    }
 }
 
 /// What came back from the workspace, as it is reported.
@@ -143,14 +159,18 @@ pub struct NewRun {
     pub profile: Option<String>,
     /// The runner that the request names.
     pub wanted_runner: Option<String>,
+    /// What it may take and cost.
+    pub limits: Limits,
+    /// When the requester's right to ask was confirmed.
+    pub allowed_at: Millis,
 }
 
 /// Queues a run; a unique violation says that the lane has a live one.
 pub async fn insert(conn: &mut Conn, run: &NewRun, now: Millis) -> sqlx::Result<()> {
     sqlx::query(
         "insert into run (id, thread_id, line_id, repository_id, lane, kind, ask, requester_id, requester_login, retry_of, attempt, \
-         agent, chosen_by, model, profile, wanted_runner, queued_at, allowed_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)",
+         agent, chosen_by, model, profile, wanted_runner, limits, queued_at, allowed_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
     .bind(run.id.to_string())
     .bind(run.thread.to_string())
@@ -168,7 +188,9 @@ pub async fn insert(conn: &mut Conn, run: &NewRun, now: Millis) -> sqlx::Result<
     .bind(&run.model)
     .bind(&run.profile)
     .bind(&run.wanted_runner)
+    .bind(to_json(&run.limits)?)
     .bind(now)
+    .bind(run.allowed_at)
     .execute(conn)
     .await?;
     Ok(())
@@ -272,7 +294,7 @@ pub async fn advance(conn: &mut Conn, id: RunId, from: Status, to: Status, at: M
         return Ok(false);
     }
     let done = sqlx::query(
-        "update run set status = $3, tries = 0, not_before = 0, phase = null, \
+        "update run set status = $3, tries = 0, failures = 0, not_before = 0, phase = null, \
          prepared_at = case when $3 = 'preparing' then $4 else prepared_at end, \
          started_at = case when $3 = 'running' then coalesce(started_at, $4) else started_at end, \
          ended_at = case when $3 = 'publishing' then coalesce(ended_at, $4) else ended_at end, \
@@ -358,12 +380,24 @@ pub async fn set_phase(conn: &mut Conn, id: RunId, phase: Phase) -> sqlx::Result
     Ok(())
 }
 
+/// What an agent begins with.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// The branch that the result goes into.
+    pub base_branch: String,
+    /// The commit that the agent is given.
+    pub given: Sha,
+    /// Where the line's branch is on GitHub; `None`: it does not exist.
+    pub lease: Option<Sha>,
+}
+
 /// Records what the agent is given.
-pub async fn set_given(conn: &mut Conn, id: RunId, base_branch: &str, given: &Sha) -> sqlx::Result<()> {
-    sqlx::query("update run set base_branch = $2, given_sha = $3 where id = $1")
+pub async fn set_ground(conn: &mut Conn, id: RunId, ground: &Ground) -> sqlx::Result<()> {
+    sqlx::query("update run set base_branch = $2, given_sha = $3, lease_sha = $4 where id = $1")
         .bind(id.to_string())
-        .bind(base_branch)
-        .bind(given.as_str())
+        .bind(&ground.base_branch)
+        .bind(ground.given.as_str())
+        .bind(ground.lease.as_ref().map(Sha::as_str))
         .execute(conn)
         .await?;
     Ok(())
@@ -448,19 +482,38 @@ pub async fn set_unreachable(conn: &mut Conn, id: RunId, since: Option<Millis>) 
 }
 
 /// Tries the present step again, not before a time.
-pub async fn retry_step(conn: &mut Conn, id: RunId, not_before: Millis) -> sqlx::Result<()> {
-    sqlx::query("update run set tries = tries + 1, not_before = $2 where id = $1 and status <> 'done'")
+pub async fn retry_step(conn: &mut Conn, id: RunId, not_before: Millis, failed: bool) -> sqlx::Result<()> {
+    sqlx::query(
+        "update run set tries = tries + 1, failures = failures + $3, not_before = $2 where id = $1 and status <> 'done'",
+    )
         .bind(id.to_string())
         .bind(not_before)
+        .bind(i64::from(failed))
         .execute(conn)
         .await?;
     Ok(())
 }
 
+/// Notes that the run's runner was never told of its end, or that it has looked after it since.
+pub async fn set_unsettled(conn: &mut Conn, id: RunId, unsettled: bool) -> sqlx::Result<()> {
+    sqlx::query("update run set unsettled = $2 where id = $1")
+        .bind(id.to_string())
+        .bind(i64::from(unsettled))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The runs that are over and still have to be looked after on their runners, oldest first.
+pub async fn unsettled(conn: &mut Conn) -> sqlx::Result<Vec<Run>> {
+    let rows = sqlx::query("select * from run where unsettled = 1 order by queued_at, id").fetch_all(conn).await?;
+    rows.iter().map(read).collect()
+}
+
 /// Asks for the end of a live run; false if it is over or was canceled before.
 pub async fn request_cancel(conn: &mut Conn, id: RunId, by: &str, now: Millis) -> sqlx::Result<bool> {
     let done = sqlx::query(
-        "update run set cancel_at = $3, cancel_by = $2, not_before = 0 where id = $1 and status in ('queued', 'preparing', 'running') and cancel_at is null",
+        "update run set cancel_at = $3, cancel_by = $2, not_before = 0 where id = $1 and status <> 'done' and cancel_at is null",
     )
     .bind(id.to_string())
     .bind(by)
@@ -501,6 +554,7 @@ fn read(row: &Row) -> sqlx::Result<Run> {
         fence: row.try_get("fence")?,
         not_before: row.try_get("not_before")?,
         tries: row.try_get("tries")?,
+        failures: row.try_get("failures")?,
         unreachable_since: row.try_get("unreachable_since")?,
         cancel_at: row.try_get("cancel_at")?,
         cancel_by: row.try_get("cancel_by")?,
@@ -510,8 +564,10 @@ fn read(row: &Row) -> sqlx::Result<Run> {
         ended_at: row.try_get("ended_at")?,
         done_at: row.try_get("done_at")?,
         allowed_at: row.try_get("allowed_at")?,
+        limits: json(row, "limits")?,
         base_branch: row.try_get("base_branch")?,
         given: parsed_or_null(row, "given_sha")?,
+        lease: parsed_or_null(row, "lease_sha")?,
         result: parsed_or_null(row, "result_sha")?,
         pushed: parsed_or_null(row, "pushed_sha")?,
         pull: row.try_get::<Option<i64>, _>("pull_number")?.map(Number),
@@ -523,5 +579,6 @@ fn read(row: &Row) -> sqlx::Result<Run> {
         answer: json_or_null(row, "answer")?,
         work: json_or_null(row, "work")?,
         left_processes: row.try_get("left_processes")?,
+        unsettled: row.try_get::<i64, _>("unsettled")? == 1,
     })
 }

@@ -6,6 +6,7 @@ use super::Trouble;
 use super::facts::{self, GitHubFacts};
 use super::screen::{Asked, Screened};
 use crate::agent::BUILT_IN;
+use crate::config::Limits;
 use crate::context::Context;
 use crate::db::decisions::Decision as Record;
 use crate::db::deliveries::Delivery;
@@ -15,13 +16,14 @@ use crate::db::threads::Thread;
 use crate::db::triggers::Trigger;
 use crate::db::{self, Conn};
 use crate::event::{Envelope, LifeChange, label_trigger_key, trigger_key};
+use crate::github::pulls;
 use crate::model::{Ask, Lane, Millis, Number, Place, Reaction, Repository, RunId, Status};
 use crate::queue;
 use crate::report::wording;
 use crate::run::start::{NewWork, start};
 use crate::trigger::allow;
-use crate::trigger::decide::{Decision, Facts, LastRun, ProfileFacts, Question, Start, Wish, decide};
-use crate::trigger::help;
+use crate::trigger::decide::{Decision, Facts, LastRun, LiveRun, ProfileFacts, Question, Start, Wish, decide};
+use crate::trigger::{help, policy};
 
 const HOUR: Millis = 3_600_000;
 const DAY: Millis = 24 * HOUR;
@@ -109,36 +111,39 @@ async fn ignored(
     Ok(())
 }
 
-/// The pull request of a line was merged, closed or opened again: the next dispatch goes by that.
+/// The pull request of a line took a turn: the next dispatch goes by what GitHub says of it now, because deliveries overtake each other (T05).
 async fn life(
     context: &Context,
     delivery: &Delivery,
     envelope: &Envelope,
     repository: &Repository,
-    (number, on_pull, change): (Number, bool, LifeChange),
+    (number, on_pull, _change): (Number, bool, LifeChange),
 ) -> Result<(), Trouble> {
-    let now = context.clock.now();
-    let mut conn = context.db.read().await?;
-    let line = if on_pull { db::lines::by_pull(&mut conn, repository.id, number).await? } else { None };
-    let open = match &line {
-        Some(line) => db::lines::open_of(&mut conn, line.thread).await?,
-        None => None,
+    let not_used = "it changes nothing for track";
+    let line = match on_pull {
+        true => db::lines::by_pull(&mut *context.db.read().await?, repository.id, number).await?,
+        false => None,
     };
-    let turn = match change {
-        LifeChange::Merged => Some((LineState::Merged, "the next dispatch opens a new line")),
-        LifeChange::Closed => Some((LineState::Closed, "the next dispatch opens a new line")),
+    let Some(line) = line else {
+        return ignored(context, delivery, envelope, Some(repository), "not_used", not_used).await;
+    };
+    let ended = facts::pull_state(context, repository, number).await?;
+    let now = context.clock.now();
+    let mut tx = context.db.begin().await?;
+    let open = db::lines::open_of(&mut tx, line.thread).await?;
+    let turn = match (line.state, ended) {
+        (LineState::Open, Some(ended)) => Some((ended, "the next dispatch opens a new line")),
         // A line that was opened since is the one to go on with.
-        LifeChange::Reopened if open.is_none() => Some((LineState::Open, "the next dispatch goes on with it")),
+        (LineState::Merged | LineState::Closed, None) if open.is_none() => {
+            Some((LineState::Open, "the next dispatch goes on with it"))
+        }
         _ => None,
     };
-    let (Some(line), Some((state, next))) = (line, turn) else {
-        drop(conn);
-        return ignored(context, delivery, envelope, Some(repository), "not_used", "it changes nothing for track")
-            .await;
+    let Some((state, next)) = turn else {
+        drop(tx);
+        return ignored(context, delivery, envelope, Some(repository), "not_used", not_used).await;
     };
-    let thread = db::threads::get(&mut conn, line.thread).await?;
-    drop(conn);
-    let mut tx = context.db.begin().await?;
+    let thread = db::threads::get(&mut tx, line.thread).await?;
     db::lines::set_state(&mut tx, line.id, state).await?;
     let record = Record {
         delivery: Some(delivery.id.clone()),
@@ -181,6 +186,27 @@ async fn scene(conn: &mut Conn, repository: &Repository, asked: &Asked) -> Resul
     Ok(Scene { thread, line, subject: thread.map_or(asked.number, |thread| thread.number) })
 }
 
+/// A pull request is ours if its branch is a line's, whoever opened it; the number is only a cache.
+async fn adopt(context: &Context, repository: &Repository, asked: &Asked) -> Result<(), Trouble> {
+    let mut conn = context.db.read().await?;
+    if !asked.on_pull || db::lines::by_pull(&mut conn, repository.id, asked.number).await?.is_some() {
+        return Ok(());
+    }
+    drop(conn);
+    let pull = match pulls::get(&context.github, repository, asked.number).await {
+        Ok(pull) if pull.is_from(repository.id) => pull,
+        Ok(_) => return Ok(()),
+        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut tx = context.db.begin().await?;
+    if let Some(line) = db::lines::by_branch(&mut tx, repository.id, &pull.head.r#ref).await? {
+        db::lines::set_pull(&mut tx, line.id, &pull.base.r#ref, asked.number).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
 async fn answer(
     context: &Context,
     delivery: &Delivery,
@@ -188,6 +214,7 @@ async fn answer(
     repository: &Repository,
     asked: &Asked,
 ) -> Result<(), Trouble> {
+    adopt(context, repository, asked).await?;
     let before = scene(&mut *context.db.read().await?, repository, asked).await?;
     let (gathered, pull_ended) = tokio::join!(facts::gather(context, repository, asked, before.subject), async {
         match before.line.as_ref().and_then(|line| line.pull) {
@@ -271,14 +298,15 @@ impl Act<'_> {
             Decision::Start(wanted) => {
                 let found = db::threads::ensure(&mut *tx, self.repository.id, scene.subject, self.now).await?;
                 thread = Some(found);
-                match start(&mut *tx, &self.new_work(found, &wanted), self.now).await? {
+                match start(&mut *tx, &self.new_work(found, &wanted, facts.limits), self.now).await? {
                     Some(run) => (Some(run), "accepted", "queued", format!("run {run} is queued for {}", wanted.agent)),
                     None => return Err(anyhow::anyhow!("the lane was taken between decision and start").into()),
                 }
             }
             Decision::Retry { of, attempt } => {
                 let earlier = db::runs::get(&mut *tx, of).await?;
-                let work = NewWork::again(&mut *tx, &earlier, self.asked.actor.clone()).await?;
+                let again = NewWork::again(&mut *tx, &earlier, self.asked.actor.clone(), self.now).await?;
+                let work = NewWork { limits: facts.limits, ..again };
                 match start(&mut *tx, &work, self.now).await? {
                     Some(run) => (Some(run), "accepted", "retried", format!("run {run} is attempt {attempt} of {of}")),
                     None => return Err(anyhow::anyhow!("the lane was taken between decision and start").into()),
@@ -327,7 +355,12 @@ impl Act<'_> {
         let (mut live, mut last, mut line_agent) = (None, None, None);
         if let Some(thread) = scene.thread {
             let run = db::runs::live_of(&mut *tx, thread.id, Lane::Work).await?;
-            live = run.map(|run| (run.id, run.status, run.cancel_at.is_some()));
+            live = run.map(|run| LiveRun {
+                id: run.id,
+                status: run.status,
+                canceling: run.cancel_at.is_some(),
+                out_of_sight: run.unreachable_since.is_some(),
+            });
             let runs = db::runs::of_thread(&mut *tx, thread.id, HISTORY).await?;
             let work = || runs.iter().filter(|run| run.lane == Lane::Work);
             last = work()
@@ -356,18 +389,22 @@ impl Act<'_> {
             live,
             last,
             line_agent,
+            line_base: scene.line.as_ref().and_then(|line| line.base_branch.clone()),
             policy: self.github.policy.clone(),
             agents,
             profiles,
             runners: self.context.runners.defaults(),
             default_agent: config.default_agent.clone(),
-            limits: config.limits.clone(),
+            limits: match &self.github.policy {
+                Ok(policy) => policy::effective(&config.limits, policy),
+                Err(_) => config.limits.clone(),
+            },
             asked_last_hour: db::runs::asked_since(&mut *tx, self.asked.actor.id, self.now - HOUR).await?,
             cost_last_day: db::runs::cost_since(tx, self.now - DAY).await?,
         })
     }
 
-    fn new_work(&self, thread: Thread, wanted: &Start) -> NewWork {
+    fn new_work(&self, thread: Thread, wanted: &Start, limits: Limits) -> NewWork {
         // Words come from the delivery where it carries them; on one of our pull requests the task is the issue's.
         let same = self.asked.number == thread.number;
         let (title, body, author) = if same {
@@ -395,6 +432,8 @@ impl Act<'_> {
             model: wanted.model.clone(),
             profile: wanted.profile.clone(),
             runner: wanted.runner.clone(),
+            limits,
+            allowed_at: self.now,
         }
     }
 

@@ -155,6 +155,8 @@ words!(
         NotDescendant => "not_descendant",
         /// What came back breaks a path or size rule.
         ResultRefused => "result_refused",
+        /// Somebody else moved the branch on GitHub while the agent worked.
+        BranchMoved => "branch_moved",
         /// GitHub refused the push.
         PushRefused => "push_refused",
         /// GitHub refused the pull request.

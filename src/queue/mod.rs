@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::context::Context;
 use crate::db;
 use crate::model::{RunId, Status};
-use schedule::{Busy, Limits, Turn, Waiting, schedule};
+use schedule::{Busy, Turn, Waiting, schedule};
 
 /// Every queued run with its turn, in the order of asking.
 pub async fn turns(context: &Context) -> Result<Vec<(RunId, Turn)>> {
@@ -22,6 +22,7 @@ pub async fn turns(context: &Context) -> Result<Vec<(RunId, Turn)>> {
             repository: run.repository,
             runner: run.runner.clone().or_else(|| run.wanted_runner.clone()),
             not_before: run.not_before,
+            per_repository: run.limits.runs_per_repository.min(run.limits.runs),
         })
         .collect();
     let busy: Vec<Busy> = live
@@ -29,9 +30,7 @@ pub async fn turns(context: &Context) -> Result<Vec<(RunId, Turn)>> {
         .filter(|run| run.status != Status::Queued)
         .filter_map(|run| Some(Busy { repository: run.repository, runner: run.runner.clone()? }))
         .collect();
-    let limits =
-        Limits { runs: context.config.limits.runs, runs_per_repository: context.config.limits.runs_per_repository };
-    Ok(schedule(&waiting, &busy, &context.runners.slots(), limits, context.clock.now()))
+    Ok(schedule(&waiting, &busy, &context.runners.slots(), context.config.limits.runs, context.clock.now()))
 }
 
 /// Place of a run in the queue, 1 for the next one, and why it waits.

@@ -14,6 +14,8 @@ pub struct Waiting {
     pub runner: Option<String>,
     /// Not before this time.
     pub not_before: Millis,
+    /// Runs at once in its repository, as far as server and repository allow.
+    pub per_repository: u32,
 }
 
 /// A run that holds a slot.
@@ -25,15 +27,6 @@ pub struct Busy {
     pub runner: String,
 }
 
-/// What holds for everybody.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Runs at once, over all runners.
-    pub runs: u32,
-    /// Runs at once in one repository.
-    pub runs_per_repository: u32,
-}
-
 /// What becomes of a queued run now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -43,18 +36,12 @@ pub enum Turn {
     Wait(String),
 }
 
-/// Decides about every queued run; `waiting` is in the order of asking.
-pub fn schedule(
-    waiting: &[Waiting],
-    busy: &[Busy],
-    runners: &[Slots],
-    limits: Limits,
-    now: Millis,
-) -> Vec<(RunId, Turn)> {
+/// Decides about every queued run; `waiting` is in the order of asking, and `most` runs are at once over all runners.
+pub fn schedule(waiting: &[Waiting], busy: &[Busy], runners: &[Slots], most: u32, now: Millis) -> Vec<(RunId, Turn)> {
     let mut busy = busy.to_vec();
     let mut turns = Vec::with_capacity(waiting.len());
     for run in waiting {
-        let turn = turn_of(run, &busy, runners, limits, now);
+        let turn = turn_of(run, &busy, runners, most, now);
         if let Turn::Start(runner) = &turn {
             busy.push(Busy { repository: run.repository, runner: runner.clone() });
         }
@@ -63,16 +50,16 @@ pub fn schedule(
     turns
 }
 
-fn turn_of(run: &Waiting, busy: &[Busy], runners: &[Slots], limits: Limits, now: Millis) -> Turn {
+fn turn_of(run: &Waiting, busy: &[Busy], runners: &[Slots], most: u32, now: Millis) -> Turn {
     let wait = |why: String| Turn::Wait(why);
     if run.not_before > now {
         return wait("the last attempt to prepare it failed; the next one follows shortly".into());
     }
-    if busy.len() >= limits.runs as usize {
+    if busy.len() >= most as usize {
         return wait(format!("{}, which is the limit (`runs`)", live(busy.len())));
     }
     let in_repository = busy.iter().filter(|other| other.repository == run.repository).count();
-    if in_repository >= limits.runs_per_repository as usize {
+    if in_repository >= run.per_repository as usize {
         return wait(format!("{} in this repository, which is the limit (`runs_per_repository`)", live(in_repository)));
     }
     if runners.is_empty() {
@@ -86,10 +73,14 @@ fn turn_of(run: &Waiting, busy: &[Busy], runners: &[Slots], limits: Limits, now:
     if !eligible.iter().any(|runner| runner.in_service) {
         return wait("its runner is out of service; `track runner check` says why".into());
     }
+    let answers = |runner: &Slots| runner.in_service && runner.silent_until.is_none_or(|until| until <= now);
+    if !eligible.iter().any(|runner| answers(runner)) {
+        return wait("its runner does not answer; it is asked again shortly".into());
+    }
     let load = |name: &str| busy.iter().filter(|other| other.runner == name).count();
     eligible
         .into_iter()
-        .filter(|runner| runner.in_service && load(&runner.name) < runner.total as usize)
+        .filter(|runner| answers(runner) && load(&runner.name) < runner.total as usize)
         .min_by(|a, b| {
             // Compared crosswise, so that a runner with two of eight slots taken goes before one with one of two.
             let left = load(&a.name) as u64 * u64::from(b.total);
@@ -107,23 +98,22 @@ fn live(runs: usize) -> String {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { runs: 16, runs_per_repository: 2 };
-
     fn waiting(repository: i64, runner: Option<&str>) -> Waiting {
         Waiting {
             id: RunId::new(),
             repository: RepositoryId(repository),
             runner: runner.map(str::to_owned),
             not_before: 0,
+            per_repository: 2,
         }
     }
 
     fn slots(name: &str, total: u32) -> Slots {
-        Slots { name: name.into(), total, in_service: true }
+        Slots { name: name.into(), total, in_service: true, silent_until: None }
     }
 
     fn turns(waiting: &[Waiting], busy: &[Busy], runners: &[Slots]) -> Vec<Turn> {
-        schedule(waiting, busy, runners, LIMITS, 1).into_iter().map(|(_, turn)| turn).collect()
+        schedule(waiting, busy, runners, 16, 1).into_iter().map(|(_, turn)| turn).collect()
     }
 
     #[test]
@@ -142,6 +132,15 @@ mod tests {
         let turns = turns(&queue, &[], &[slots("a", 8)]);
         assert!(matches!(&turns[2], Turn::Wait(why) if why.contains("runs_per_repository")), "{turns:?}");
         assert_eq!(turns[3], Turn::Start("a".into()));
+    }
+
+    #[test]
+    fn a_runner_that_does_not_answer_attracts_nobody_until_it_is_asked_again() {
+        let silent = |until| Slots { silent_until: Some(until), ..slots("a", 8) };
+        let one = [waiting(1, None)];
+        assert_eq!(turns(&one, &[], &[silent(2), slots("b", 1)]), [Turn::Start("b".into())]);
+        assert_eq!(turns(&one, &[], &[silent(1)]), [Turn::Start("a".into())]);
+        assert!(matches!(&turns(&one, &[], &[silent(2)])[0], Turn::Wait(why) if why.contains("does not answer")));
     }
 
     #[test]

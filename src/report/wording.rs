@@ -355,6 +355,7 @@ pub fn reason_text(reason: Reason) -> &'static str {
         Reason::PermissionLost => "the requester may no longer ask for runs here",
         Reason::NotDescendant => "what came back does not continue the commits that the agent was given",
         Reason::ResultRefused => "what came back breaks a rule, so it was not pushed",
+        Reason::BranchMoved => "somebody else pushed to the branch while the agent worked",
         Reason::PushRefused => "GitHub refused the push",
         Reason::PullRequestRefused => "GitHub refused the pull request",
         Reason::Internal => "something broke in the bot itself",

@@ -7,6 +7,7 @@ pub mod journal;
 pub mod plan;
 pub mod prepare;
 pub mod publish;
+pub mod reconcile;
 pub mod start;
 pub mod step;
 pub mod trouble;

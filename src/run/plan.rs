@@ -10,25 +10,27 @@ use crate::agent::{self, Comment, Launch, PromptInput, Request};
 use crate::context::Context;
 use crate::db;
 use crate::db::lines::Line;
-use crate::db::runs::Run;
+use crate::db::runs::{Ground, Run};
 use crate::git::checks::TreeNotes;
 use crate::git::{self, checks};
 use crate::github::repos::{self, RepositoryInfo};
-use crate::github::{ApiError, app::BotIdentity, issues, permission};
+use crate::github::{ApiError, app::BotIdentity, issues, permission, pulls};
 use crate::model::{Ask, Kind, Millis, Number, Reason, Repository, Sha};
 use crate::runner::{Machine, Start};
 use crate::trigger::decide::PERMISSION_TRUSTED;
 use crate::trigger::policy::{self, Policy};
 
-/// Comments of a conversation that go into the prompt, newest kept.
+/// Comments of a conversation that are considered for the prompt, newest kept.
 const REMARKS_LIMIT: usize = 50;
+/// Questions to GitHub at a time.
+const ASKED_AT_ONCE: usize = 8;
 /// Where the commit-msg hook lies among the run's files.
 const HOOK: &str = "hooks/commit-msg";
 
 /// A plan that can be carried out.
 pub struct Plan {
-    /// The branch that the result goes into.
-    pub base_branch: String,
+    /// What the agent begins with.
+    pub ground: Ground,
     /// What the runner is told.
     pub start: Start,
 }
@@ -84,12 +86,11 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         if let Some((base_branch, given)) = begun {
             let mirror = context.mirrors.open(repository.id).await?;
             let notes = checks::tree_notes(&mirror, &given).await?.unwrap_or_default();
-            return Ok((base_branch, given, notes));
+            return Ok((Ground { base_branch, given, lease: run.lease.clone() }, notes));
         }
         let default = recent_about(context, &repository).await?.default_branch;
-        let base_branch = run.ask.base.clone().or(line.base_branch.clone()).unwrap_or_else(|| default.clone());
-        let (given, notes) = starting_point(context, &repository, &line, &base_branch, &default).await?;
-        Ok::<_, PlanError>((base_branch, given, notes))
+        let base_branch = base_branch(context, &repository, run, &line).await?.unwrap_or_else(|| default.clone());
+        starting_point(context, &repository, &line, (base_branch, &default)).await
     };
     let (ground, policy, remarks, bot) = tokio::join!(
         ground,
@@ -97,7 +98,7 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         remarks(context, &repository, thread.number, asked_at),
         context.bot(&repository),
     );
-    let ((base_branch, given, notes), policy) = (ground?, policy?);
+    let ((ground, notes), policy) = (ground?, policy?);
     let bot = bot?;
     let agent = agent::resolve(&run.agent, &context.config.agents).ok_or_else(|| {
         PlanError::Unusable(Reason::RunnerSetup, format!("agent {} is not configured any more", run.agent))
@@ -107,7 +108,7 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         nonce: nonce(),
         repository: repository.name.clone(),
         number: thread.number,
-        base_branch: base_branch.clone(),
+        base_branch: ground.base_branch.clone(),
         branch: line.branch.clone(),
         head: None,
         diff_base: None,
@@ -131,14 +132,19 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         submodules: notes.submodules,
     };
     let prompt = agent::render(&agent, &input).context("the prompt cannot be written")?;
-    let launch = agent::launch(&agent, run.kind, run.id, run.model.as_deref(), None);
-    let limits = policy::effective(&context.config.limits, &policy);
+    let order = agent::Order {
+        kind: run.kind,
+        run: run.id,
+        model: run.model.as_deref(),
+        session: None,
+        cost_usd: run.limits.cost_usd_per_run,
+    };
+    let launch = agent::launch(&agent, &order);
     let Launch { command, stdin_file, mut env, mut files } = launch;
     files.push((agent::PROMPT_FILE.into(), prompt.text.into_bytes()));
     files.push((HOOK.into(), commit_hook(run, &bot).into_bytes()));
     env.extend(git_environment(&bot));
     Ok(Plan {
-        base_branch,
         start: Start {
             run: run.id,
             fence: context.epoch.unsigned_abs(),
@@ -146,7 +152,7 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
             thread: run.thread,
             lane: run.lane,
             repository: run.repository,
-            commit: given,
+            commit: ground.given.clone(),
             branch: line.branch,
             // A line without a pushed head begins here, so nothing of an earlier line may leak in.
             fresh: line.head.is_none(),
@@ -154,9 +160,10 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
             command,
             stdin_file,
             env,
-            wall: limits.wall,
-            silence: limits.silence,
+            wall: run.limits.wall,
+            silence: run.limits.silence,
         },
+        ground,
     })
 }
 
@@ -204,14 +211,26 @@ pub async fn recent_policy(context: &Context, repository: &Repository) -> Result
     }
 }
 
+/// Where the work is meant to go: where the pull request leads now, if there is one, else what the request or the line says.
+async fn base_branch(
+    context: &Context,
+    repository: &Repository,
+    run: &Run,
+    line: &Line,
+) -> Result<Option<String>, ApiError> {
+    match line.pull {
+        Some(pull) => Ok(Some(pulls::get(&context.github, repository, pull).await?.base.r#ref)),
+        None => Ok(run.ask.base.clone().or_else(|| line.base_branch.clone())),
+    }
+}
+
 /// The commit from which the agent starts, in the mirror: the line's branch on GitHub if it is there, else the base branch.
 async fn starting_point(
     context: &Context,
     repository: &Repository,
     line: &Line,
-    base_branch: &str,
-    default_branch: &str,
-) -> Result<(Sha, TreeNotes), PlanError> {
+    (base_branch, default_branch): (String, &str),
+) -> Result<(Ground, TreeNotes), PlanError> {
     let (branch, base) = tokio::join!(
         async {
             match line.head {
@@ -219,10 +238,14 @@ async fn starting_point(
                 None => Ok(repos::BranchHead::Missing),
             }
         },
-        repos::branch_head(&context.github, repository, base_branch),
+        repos::branch_head(&context.github, repository, &base_branch),
     );
-    let head = match (branch?, base?) {
-        (repos::BranchHead::At(sha), _) | (_, repos::BranchHead::At(sha)) => sha,
+    let lease = match branch? {
+        repos::BranchHead::At(sha) => Some(sha),
+        _ => None,
+    };
+    let head = match (lease.clone(), base?) {
+        (Some(sha), _) | (_, repos::BranchHead::At(sha)) => sha,
         (_, missing) if missing == repos::BranchHead::EmptyRepository || base_branch == default_branch => {
             // A default branch is missing only before the first commit.
             let detail = "the repository is empty: push a first commit, then ask again";
@@ -235,15 +258,16 @@ async fn starting_point(
         }
     };
     let mirror = context.mirrors.open(repository.id).await?;
+    let ground = Ground { base_branch, given: head.clone(), lease };
     if let Some(notes) = checks::tree_notes(&mirror, &head).await? {
-        return Ok((head, notes));
+        return Ok((ground, notes));
     }
     super::fetch(context, repository, &mirror).await.map_err(|trouble| match trouble {
         Trouble::GitHub(error) => PlanError::GitHub(error),
         other => PlanError::Other(other.into()),
     })?;
     match checks::tree_notes(&mirror, &head).await? {
-        Some(notes) => Ok((head, notes)),
+        Some(notes) => Ok((ground, notes)),
         None => {
             let message = format!("GitHub says that the branch is at {head} and does not hand that commit out yet");
             Err(PlanError::GitHub(super::remote_unavailable(message)))
@@ -277,29 +301,34 @@ async fn remarks(
     asked_at: Millis,
 ) -> Result<Vec<Comment>, ApiError> {
     let comments = issues::comments_since(&context.github, repository, number, 0).await?;
-    let said: Vec<_> = comments
+    let mut said: Vec<_> = comments
         .into_iter()
         .filter(|comment| comment.performed_via_github_app.is_none() && comment.updated_at <= asked_at)
         .filter_map(|comment| Some((comment.user.clone().filter(|user| user.kind != "Bot")?.account, comment)))
         .collect();
+    let surplus = said.len().saturating_sub(REMARKS_LIMIT);
+    said.drain(..surplus);
     let mut authors: Vec<_> = said.iter().map(|(author, _)| author.clone()).collect();
     authors.sort_by_key(|author| author.id);
     authors.dedup_by_key(|author| author.id);
-    let entitled = join_all(authors.iter().map(|author| async move {
-        // Whoever cannot be shown to have write access stays out; that is no reason to hold the run up.
-        let found = permission::of_login(&context.github, repository, &author.login).await;
-        found.is_ok_and(|found| found.user == Some(author.id) && found.role.may_write())
-    }))
-    .await;
-    let trusted: Vec<_> = authors.iter().zip(entitled).filter(|(_, yes)| *yes).map(|(author, _)| author.id).collect();
-    let mut remarks: Vec<Comment> = said
+    let mut trusted = Vec::new();
+    for some in authors.chunks(ASKED_AT_ONCE) {
+        let asked = some.iter().map(|author| permission::of_login(&context.github, repository, &author.login));
+        for (author, found) in some.iter().zip(join_all(asked).await) {
+            match found {
+                Ok(found) if found.user == Some(author.id) && found.role.may_write() => trusted.push(author.id),
+                Ok(_) => {}
+                // Whoever GitHub will not tell of stays out; that is no reason to hold the run up.
+                Err(error) if error.retry_at(1, context.clock.now()).is_none() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let remarks = said
         .into_iter()
         .filter(|(author, _)| trusted.contains(&author.id))
-        .map(|(author, comment)| Comment { at: comment.created_at, author: author.login, text: comment.body })
-        .collect();
-    let surplus = remarks.len().saturating_sub(REMARKS_LIMIT);
-    remarks.drain(..surplus);
-    Ok(remarks)
+        .map(|(author, comment)| Comment { at: comment.created_at, author: author.login, text: comment.body });
+    Ok(remarks.collect())
 }
 
 fn profile_instructions(context: &Context, run: &Run) -> Option<String> {

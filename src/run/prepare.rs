@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
 use super::plan::{self, PlanError};
-use super::step::{Next, canceled, end, failed, github_wait};
+use super::step::{Next, canceled, end, failed, github_wait, lost};
 use super::trouble::Trouble;
 use crate::context::Context;
 use crate::db;
@@ -16,7 +16,7 @@ use crate::git::GitError;
 use crate::github::permission;
 use crate::model::{Outcome, Phase, Reason, Status};
 use crate::report::worker::PROGRESS_EVERY;
-use crate::runner::{HostError, Machine, RunnerError, Start};
+use crate::runner::{HostError, Machine, RunnerError, Start, State};
 use crate::trigger::decide::{PERMISSION_TRUSTED, Standing, standing};
 
 /// How often the runner may ask for a commit that was just pushed to it.
@@ -26,6 +26,8 @@ const PHASE_SEEN: Duration = Duration::from_millis(100);
 
 /// Attempts after which a step that keeps failing on the runner ends the run.
 const FAILURES_BORNE: i64 = 3;
+/// An offset beyond every journal: where a turn stands is asked, not what was said.
+const BEYOND: u64 = 1 << 56;
 
 /// One attempt to prepare and launch. Repeating it is safe at any point: the runner makes one agent of two starts.
 pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
@@ -34,13 +36,16 @@ pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
         return unreachable(context, run, format!("runner {name} is not configured any more")).await;
     };
     if run.cancel_at.is_some() {
-        return cancel(context, run, &machine).await;
+        return give_up(context, run, canceled()).await;
     }
-    // Before anything is sent there, a runner that is away costs the run only its slot.
-    if run.fence == 0
-        && let Err(error) = machine.reach().await
-    {
-        return refused(context, run, error).await;
+    if run.fence == 0 {
+        // Before anything is sent there, a runner that is away costs the run only its slot.
+        match machine.reach().await {
+            Ok(()) => answered(context, run).await?,
+            Err(error) => return refused(context, run, error).await,
+        }
+    } else if let Some(next) = launched_before(context, run, &machine).await? {
+        return Ok(next);
     }
     if let Some(next) = confirm_permission(context, run).await? {
         return Ok(next);
@@ -50,24 +55,24 @@ pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
         Err(PlanError::GitHub(error)) => {
             return match github_wait(&error, run, context.clock.now()) {
                 Some(next) => Ok(next),
-                None => end(context, run, failed(Reason::RepositoryUnusable, error)).await,
+                None => give_up(context, run, failed(Reason::RepositoryUnusable, error)).await,
             };
         }
-        Err(PlanError::Unusable(reason, detail)) => return end(context, run, failed(reason, detail)).await,
+        Err(PlanError::Unusable(reason, detail)) => return give_up(context, run, failed(reason, detail)).await,
         Err(PlanError::Other(error)) => return Err(error),
     };
     debug!("planned: {}", plan.start.commit);
     let mut tx = context.db.begin().await?;
-    db::runs::set_given(&mut tx, run.id, &plan.base_branch, &plan.start.commit).await?;
+    db::runs::set_ground(&mut tx, run.id, &plan.ground).await?;
     db::runs::set_fence(&mut tx, run.id, context.epoch).await?;
     tx.commit().await?;
     debug!("plan stored");
-    // From here on the runner may have it, so another one may not.
-    let run = Run { fence: context.epoch, ..run.clone() };
-    launch(context, &run, &machine, (plan.start, bell)).await
+    launch(context, run, &machine, (plan.start, bell)).await
 }
 
-async fn launch(context: &Context, run: &Run, machine: &Machine, (start, bell): (Start, &Notify)) -> Result<Next> {
+async fn launch(context: &Context, before: &Run, machine: &Machine, (start, bell): (Start, &Notify)) -> Result<Next> {
+    // From here on the runner may have it, so another one may not.
+    let run = &Run { fence: context.epoch, ..before.clone() };
     let mut pushes = 0;
     loop {
         match Box::pin(start_once(context, run, machine, (&start, bell))).await {
@@ -86,9 +91,18 @@ async fn launch(context: &Context, run: &Run, machine: &Machine, (start, bell): 
                     Err(error) => return Err(error.into()),
                 }
             }
+            // Nobody was let in, so nothing was launched unless an earlier attempt did.
+            Err(error @ RunnerError::Host(HostError::HostKey(_) | HostError::Login(_))) => {
+                return refused(context, before, error).await;
+            }
             Err(error) => return refused(context, run, error).await,
         }
     }
+    working(context, run, machine).await
+}
+
+/// The agent is launched: from here on the run is watched.
+async fn working(context: &Context, run: &Run, machine: &Machine) -> Result<Next> {
     let mut tx = context.db.begin().await?;
     let moved = db::runs::advance(&mut tx, run.id, Status::Preparing, Status::Running, context.clock.now()).await?;
     db::runs::set_unreachable(&mut tx, run.id, None).await?;
@@ -99,6 +113,31 @@ async fn launch(context: &Context, run: &Run, machine: &Machine, (start, bell): 
         info!("run {} started on {}", run.id, machine.config().name);
     }
     Ok(Next::Again)
+}
+
+/// The runner is there (again).
+async fn answered(context: &Context, run: &Run) -> Result<()> {
+    context.runners.answered(run.runner.as_deref().unwrap_or_default());
+    if run.unreachable_since.is_some() {
+        let mut tx = context.db.begin().await?;
+        db::runs::set_unreachable(&mut tx, run.id, None).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// An earlier attempt may have launched the agent though its answer was lost. Then nothing else is asked or decided: it is watched.
+async fn launched_before(context: &Context, run: &Run, machine: &Machine) -> Result<Option<Next>> {
+    let turn = u32::try_from(run.turn).unwrap_or(1);
+    match machine.status(run.id, context.epoch.unsigned_abs(), turn, BEYOND).await {
+        Ok(there) => match there.state {
+            State::Unknown | State::NotStarted => Ok(None),
+            State::Running { .. } | State::Ended(_) | State::Died { .. } => {
+                working(context, run, machine).await.map(Some)
+            }
+        },
+        Err(error) => refused(context, run, error).await.map(Some),
+    }
 }
 
 /// One exec. Phases are written as they come and last; a crash in between repeats the step.
@@ -167,68 +206,81 @@ async fn write_phase(context: &Context, run: &Run, phase: Phase) -> Result<()> {
 /// What becomes of the run when the runner says no.
 async fn refused(context: &Context, run: &Run, error: RunnerError) -> Result<Next> {
     let reason = match &error {
-        RunnerError::Host(HostError::Unreachable(why)) => return unreachable(context, run, why.clone()).await,
-        RunnerError::Host(changed @ HostError::HostKey(_)) => {
-            context.runners.quarantine(run.runner.as_deref().unwrap_or_default(), &changed.to_string());
-            Reason::HostKeyChanged
+        RunnerError::Host(HostError::Unreachable(why)) | RunnerError::Fenced(why) => {
+            return unreachable(context, run, why.clone()).await;
         }
-        RunnerError::Canceled => {
-            return end(context, run, canceled()).await;
+        RunnerError::Host(away @ (HostError::HostKey(_) | HostError::Login(_))) => {
+            if let HostError::HostKey(_) = away {
+                context.runners.quarantine(run.runner.as_deref().unwrap_or_default(), &away.to_string());
+            }
+            if run.fence > 0 {
+                // The agent may be there: it is waited for, as it would be if it were known to work.
+                return unreachable(context, run, away.to_string()).await;
+            }
+            if let HostError::HostKey(_) = away { Reason::HostKeyChanged } else { Reason::RunnerSetup }
         }
-        RunnerError::Fenced(why) => return Ok(Next::later(why)),
+        RunnerError::Canceled => return end(context, run, canceled()).await,
+        RunnerError::Busy(why) => {
+            let waited = context.clock.now() - run.prepared_at.unwrap_or(run.queued_at);
+            if waited < run.lost_after() {
+                return Ok(Next::later(why));
+            }
+            Reason::RunnerSetup
+        }
         RunnerError::Taken(_) => Reason::WorkspaceTaken,
         RunnerError::Disk(_) => Reason::RunnerDisk,
-        RunnerError::Busy(why) => return Ok(Next::later(why)),
         RunnerError::NeedCommit(_) => Reason::Internal,
         RunnerError::Host(_) | RunnerError::Missing { .. } => Reason::RunnerSetup,
-        RunnerError::Failed(_) | RunnerError::Protocol(_) | RunnerError::Unknown(_) if run.tries < FAILURES_BORNE => {
-            return Ok(Next::later(error));
+        RunnerError::Failed(_) | RunnerError::Protocol(_) | RunnerError::Unknown(_)
+            if run.failures < FAILURES_BORNE =>
+        {
+            return Ok(Next::failed(error));
         }
         RunnerError::Failed(_) | RunnerError::Protocol(_) | RunnerError::Unknown(_) => Reason::RunnerSetup,
     };
-    end(context, run, failed(reason, error)).await
+    give_up(context, run, failed(reason, error)).await
 }
 
 /// A runner that does not answer: a run that never was sent there goes back to the queue, another waits for it.
 async fn unreachable(context: &Context, run: &Run, why: String) -> Result<Next> {
     let now = context.clock.now();
     let since = run.unreachable_since.unwrap_or(now);
-    let lost_after = i64::from(context.config.limits.lost_after_hours) * 3_600_000;
-    if now - since >= lost_after {
-        let outcome = if run.fence == 0 { Outcome::Failed } else { Outcome::Lost };
-        return end(context, run, Ending { outcome, reason: Reason::RunnerUnreachable, detail: why }).await;
+    if now - since >= run.lost_after() {
+        let lost = lost(run, &why);
+        return end(context, run, if run.fence == 0 { Ending { outcome: Outcome::Failed, ..lost } } else { lost })
+            .await;
     }
     let mut tx = context.db.begin().await?;
     db::runs::set_unreachable(&mut tx, run.id, Some(since)).await?;
-    if run.fence == 0 {
-        let tries = run.tries;
-        if db::runs::advance(&mut tx, run.id, Status::Preparing, Status::Queued, now).await? {
-            db::runs::release_runner(&mut tx, run.id).await?;
-            db::runs::retry_step(&mut tx, run.id, super::step::retry_time(tries + 2, now)).await?;
-        }
+    if run.fence == 0 && db::runs::advance(&mut tx, run.id, Status::Preparing, Status::Queued, now).await? {
+        // The queue passes the runner over for a while, so that it does not attract every run.
+        context.runners.no_answer(run.runner.as_deref().unwrap_or_default(), now);
+        db::runs::release_runner(&mut tx, run.id).await?;
     }
     db::reports::touch_status(&mut tx, run.id, now).await?;
     tx.commit().await?;
     context.wake.reports.notify_one();
-    if run.fence == 0 {
-        return Ok(Next::Leave);
-    }
-    Ok(Next::later(why))
+    if run.fence == 0 { Ok(Next::Leave) } else { Ok(Next::later(why)) }
 }
 
-/// Canceled while preparing: it never launches; if a launch may be in flight it is ended right after.
-async fn cancel(context: &Context, run: &Run, machine: &Machine) -> Result<Next> {
+/// Ends a run before its agent is known to work. Where a launch may be in flight the runner is told first, and until it has heard it the
+/// run is not over: an agent that nobody watches could meet another one of the same run.
+pub async fn give_up(context: &Context, run: &Run, ending: Ending) -> Result<Next> {
     if run.fence == 0 {
-        return end(context, run, canceled()).await;
+        return end(context, run, ending).await;
     }
-    match machine.cancel(run.id, context.epoch.unsigned_abs()).await {
-        Ok(canceled_there) => {
+    let told = match context.runners.get(run.runner.as_deref().unwrap_or_default()) {
+        Some(machine) => machine.cancel(run.id, context.epoch.unsigned_abs()).await,
+        None => Err(HostError::Unreachable("its runner is not configured any more".to_owned()).into()),
+    };
+    match told {
+        Ok(there) => {
             let mut tx = context.db.begin().await?;
-            db::runs::set_left(&mut tx, run.id, i64::from(canceled_there.left)).await?;
+            db::runs::set_left(&mut tx, run.id, i64::from(there.left)).await?;
             tx.commit().await?;
-            end(context, run, canceled()).await
+            end(context, run, ending).await
         }
-        Err(error) => refused(context, run, error).await,
+        Err(error) => unreachable(context, run, error.to_string()).await,
     }
 }
 
@@ -252,11 +304,11 @@ async fn confirm_permission(context: &Context, run: &Run) -> Result<Option<Next>
         Ok(found) => {
             let role = format!("{:?}", found.role).to_lowercase();
             let detail = format!("{} has the role `{role}` here now", requester.login);
-            Ok(Some(end(context, run, failed(Reason::PermissionLost, detail)).await?))
+            Ok(Some(give_up(context, run, failed(Reason::PermissionLost, detail)).await?))
         }
         Err(error) => match github_wait(&error, run, now) {
             Some(next) => Ok(Some(next)),
-            None => Ok(Some(end(context, run, failed(Reason::PermissionLost, error)).await?)),
+            None => Ok(Some(give_up(context, run, failed(Reason::PermissionLost, error)).await?)),
         },
     }
 }

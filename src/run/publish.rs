@@ -5,7 +5,7 @@ use tracing::{info, warn};
 
 use super::plan::{self, PlanError};
 use super::start::{NewWork, start};
-use super::step::{Next, failed, github_wait};
+use super::step::{Next, canceled, failed, github_wait, lost};
 use super::trouble::Trouble;
 use crate::agent::Answer;
 use crate::context::Context;
@@ -32,6 +32,10 @@ pub async fn step(context: &Context, run: &Run) -> Result<Next> {
         .await?
         .context("a run's repository is stored")?;
     let succeeded = run.outcome == Some(Outcome::Succeeded);
+    if succeeded && run.cancel_at.is_some() && run.result.is_none() {
+        // Asked for while its result could not be had: it is not waited for any longer, and looked after when the runner is back.
+        return finalize(context, run, Some(canceled())).await;
+    }
     let collected = match (&run.result, &run.given) {
         (Some(result), Some(_)) => Some(result.clone()),
         (None, Some(given)) if run.fence > 0 => match collect(context, run, &repository, given).await {
@@ -73,7 +77,7 @@ impl<E: Into<Trouble>> From<E> for Undelivered {
 }
 
 /// Commits leftovers in the sandbox and brings the result into the bot's mirror, under a ref of the run's own.
-async fn collect(context: &Context, run: &Run, repository: &Repository, given: &Sha) -> Result<Sha, Trouble> {
+pub async fn collect(context: &Context, run: &Run, repository: &Repository, given: &Sha) -> Result<Sha, Trouble> {
     let name = run.runner.as_deref().unwrap_or_default();
     let Some(machine) = context.runners.get(name) else {
         let gone = HostError::Unreachable(format!("runner {name} is not configured any more"));
@@ -97,30 +101,58 @@ async fn collect(context: &Context, run: &Run, repository: &Repository, given: &
     }
     let mut tx = context.db.begin().await?;
     db::runs::set_result(&mut tx, run.id, &finished.head, &work).await?;
+    db::runs::set_unreachable(&mut tx, run.id, None).await?;
     tx.commit().await?;
     Ok(finished.head)
 }
 
-/// A finished result is waited for (P3); what another ending left is kept if the runner answers soon.
+/// A finished result is waited for as long as a run may be out of sight (P3); what another ending left is kept if the runner answers soon.
 async fn not_collected(context: &Context, run: &Run, error: Trouble) -> Result<Next> {
     let succeeded = run.outcome == Some(Outcome::Succeeded);
-    let few = run.tries < KEEP_ATTEMPTS;
-    let later = match &error {
-        Trouble::Runner(RunnerError::Fenced(why)) => return Ok(Next::later(why)),
-        // What a runner that works says of a workspace stays true.
-        Trouble::Runner(error) => (error.is_transient() && (succeeded || few)).then(|| Next::later(error)),
-        Trouble::GitHub(error) => github_wait(error, run, context.clock.now()).filter(|_| succeeded || few),
-        Trouble::Git(error @ (GitError::Unreachable { .. } | GitError::TimedOut { .. })) => {
-            (succeeded || few).then(|| Next::later(error))
+    let few = run.failures < KEEP_ATTEMPTS;
+    match &error {
+        Trouble::GitHub(error) if succeeded || few => {
+            if let Some(wait) = github_wait(error, run, context.clock.now()) {
+                return Ok(wait);
+            }
         }
-        Trouble::Git(_) | Trouble::Bot(_) => few.then(|| Next::later(&error)),
-    };
-    if let Some(later) = later {
-        return Ok(later);
+        _ if succeeded && may_pass(&error) => return out_of_sight(context, run, &error).await,
+        // What a runner that works says of a workspace stays true.
+        Trouble::Runner(error) if !error.is_transient() => {}
+        _ if few => return Ok(Next::failed(&error)),
+        _ => {}
     }
     warn!("what run {} left cannot be fetched: {error}", run.id);
     let ending = failed(Reason::ResultRefused, format!("what the agent left cannot be fetched: {error}"));
     finalize(context, run, succeeded.then_some(ending)).await
+}
+
+/// Whether trouble says nothing about the result, so that it may still be had: a machine that is away, refuses the login for a moment, or is full.
+pub fn may_pass(error: &Trouble) -> bool {
+    use RunnerError::{Busy, Disk, Fenced, Host};
+    matches!(
+        error,
+        Trouble::Runner(Host(_) | Fenced(_) | Busy(_) | Disk(_))
+            | Trouble::Git(GitError::Unreachable { .. } | GitError::TimedOut { .. })
+    )
+}
+
+async fn out_of_sight(context: &Context, run: &Run, error: &Trouble) -> Result<Next> {
+    if let Trouble::Runner(RunnerError::Host(changed @ HostError::HostKey(_))) = error {
+        context.runners.quarantine(run.runner.as_deref().unwrap_or_default(), &changed.to_string());
+    }
+    let now = context.clock.now();
+    let since = run.unreachable_since.unwrap_or(now);
+    if now - since >= run.lost_after() {
+        let what = format!("the agent had succeeded, and what it left could not be fetched ({error})");
+        return finalize(context, run, Some(lost(run, &what))).await;
+    }
+    let mut tx = context.db.begin().await?;
+    db::runs::set_unreachable(&mut tx, run.id, Some(since)).await?;
+    db::reports::touch_status(&mut tx, run.id, now).await?;
+    tx.commit().await?;
+    context.wake.reports.notify_one();
+    Ok(Next::later(error))
 }
 
 /// Checks what came back, pushes exactly one ref, opens or adopts the pull request.
@@ -136,7 +168,7 @@ async fn deliver(
     let base = run.base_branch.clone().context("a base branch was chosen before the agent started")?;
     if run.pushed.as_ref() != Some(result) {
         check(context, repository, &base, given, result).await?;
-        push(context, repository, &line, &base, result).await?;
+        push(context, run, repository, (&line, &base), result).await?;
         let mut tx = context.db.begin().await?;
         db::runs::set_pushed(&mut tx, run.id, result, None).await?;
         db::lines::set_published(&mut tx, line.id, &base, result, None).await?;
@@ -198,9 +230,9 @@ async fn check(
 
 async fn push(
     context: &Context,
+    run: &Run,
     repository: &Repository,
-    line: &Line,
-    base: &str,
+    (line, base): (&Line, &str),
     result: &Sha,
 ) -> Result<(), Undelivered> {
     let mirror = context.mirrors.open(repository.id).await?;
@@ -209,7 +241,7 @@ async fn push(
     let mut new_token = false;
     loop {
         let token = context.github.git_token(repository, true).await?;
-        let push = Push { branch: &branch, new: result, expected: line.head.as_ref() };
+        let push = Push { branch: &branch, new: result, expected: run.lease.as_ref() };
         match git::push(&mirror, Remote { url: &url, token: Some(&token) }, push).await {
             Ok(PushOutcome::Pushed) => return Ok(()),
             Err(GitError::Denied { .. }) if !new_token => {
@@ -227,10 +259,10 @@ async fn push(
             Ok(PushOutcome::Moved { actual }) => {
                 let actual = actual.map_or_else(|| "gone".to_owned(), |sha| sha.to_string());
                 let detail = format!(
-                    "somebody else pushed to {}: it is at {actual} there, and the agent's result {result} does not know that. The result is kept.",
+                    "{} is at {actual} on GitHub, and the agent's result {result} does not know that",
                     line.branch
                 );
-                return Err(Undelivered::Refused(failed(Reason::PushRefused, detail)));
+                return Err(Undelivered::Refused(failed(Reason::BranchMoved, detail)));
             }
             Ok(PushOutcome::Refused { text }) => {
                 return Err(Undelivered::Refused(failed(Reason::PushRefused, text)));
@@ -287,6 +319,11 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
     let thread = db::threads::get(&mut tx, run.thread).await?;
     if !db::runs::advance(&mut tx, run.id, Status::Publishing, Status::Done, now).await? {
         return Ok(Next::Again);
+    }
+    let never_told = run.cancel_at.is_some() && run.left_processes.is_none();
+    let never_seen = run.outcome == Some(Outcome::Lost) || never_told;
+    if run.fence > 0 && run.result.is_none() && never_seen {
+        db::runs::set_unsettled(&mut tx, run.id, true).await?;
     }
     db::reports::hurry_status(&mut tx, run.id).await?;
     let good = run.outcome == Some(Outcome::Succeeded);
@@ -345,7 +382,8 @@ async fn attempt_again(tx: &mut Conn, run: &Run, now: Millis) -> Result<()> {
     {
         return Ok(());
     }
-    let work = NewWork::again(&mut *tx, run, run.ask.requester.clone()).await?;
+    // Nobody asked again, so the right to ask is as old as it was, and is confirmed before the agent starts (T13).
+    let work = NewWork::again(&mut *tx, run, run.ask.requester.clone(), run.allowed_at).await?;
     if let Some(next) = start(&mut *tx, &work, now).await? {
         db::triggers::hand_over(tx, run.id, next).await?;
         info!("run {} died on its runner and is attempted again as {next}", run.id);

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::config::Limits;
 use crate::db::lines::Line;
 use crate::db::reports::{NewReport, Payload};
 use crate::db::runs::{NewRun, Run};
@@ -30,11 +31,15 @@ pub struct NewWork {
     pub profile: Option<String>,
     /// The runner that the request names.
     pub runner: Option<String>,
+    /// What it may take and cost.
+    pub limits: Limits,
+    /// When the requester's right to ask was confirmed.
+    pub allowed_at: Millis,
 }
 
 impl NewWork {
-    /// Another attempt of a run, asked for by `requester`; on the same line if that is still open.
-    pub async fn again(conn: &mut Conn, run: &Run, requester: Account) -> Result<Self> {
+    /// Another attempt of a run, asked for by `requester` whose right to was confirmed at `allowed_at`; on the same line if that is still open.
+    pub async fn again(conn: &mut Conn, run: &Run, requester: Account, allowed_at: Millis) -> Result<Self> {
         let open = db::lines::open_of(&mut *conn, run.thread).await?;
         Ok(Self {
             thread: db::threads::get(conn, run.thread).await?,
@@ -46,6 +51,8 @@ impl NewWork {
             model: run.model.clone(),
             profile: run.profile.clone(),
             runner: run.wanted_runner.clone(),
+            limits: run.limits.clone(),
+            allowed_at,
         })
     }
 }
@@ -71,6 +78,8 @@ pub async fn start(conn: &mut Conn, work: &NewWork, now: Millis) -> Result<Optio
         model: work.model.clone(),
         profile: work.profile.clone(),
         wanted_runner: work.runner.clone(),
+        limits: work.limits.clone(),
+        allowed_at: work.allowed_at,
     };
     match db::runs::insert(&mut *conn, &run, now).await {
         Err(error) if db::is_unique_violation(&error) => return Ok(None),

@@ -37,6 +37,8 @@ pub enum Next {
         at: Option<Millis>,
         /// Why, for the log.
         why: String,
+        /// Whether it counts as a failure, of which a step may have only so many; waiting does not.
+        failed: bool,
     },
     /// It waits for a slot, is over, or the bot stops.
     Leave,
@@ -45,7 +47,12 @@ pub enum Next {
 impl Next {
     /// Waits by the table of this module.
     pub fn later(why: impl ToString) -> Self {
-        Self::Later { at: None, why: why.to_string() }
+        Self::Later { at: None, why: why.to_string(), failed: false }
+    }
+
+    /// Tries again after a failure that counts.
+    pub fn failed(why: impl ToString) -> Self {
+        Self::Later { at: None, why: why.to_string(), failed: true }
     }
 }
 
@@ -58,21 +65,16 @@ pub async fn drive(context: &Context, id: RunId, bell: &Notify) {
         match step(context, id, bell).await {
             Ok(Next::Again) => {}
             Ok(Next::Leave) => return,
-            Ok(Next::Later { at, why }) => {
+            Ok(Next::Later { at, why, failed }) => {
                 info!("run {id} waits: {why}");
-                match wait(context, id, at).await {
+                match wait(context, id, at, failed).await {
                     Ok(()) => return,
                     Err(error) => error!("run {id} could not be put off: {error:#}"),
                 }
                 idle(context, STEP_RETRY[0]).await;
             }
             Err(error) => {
-                error!("run {id} failed in a step: {error:#}");
-                if let Err(error) = broken(context, id, &error).await {
-                    error!("run {id} could not be put off: {error:#}");
-                    idle(context, STEP_RETRY[STEP_RETRY.len() - 1]).await;
-                }
-                return;
+                return broken(context, id, &error).await;
             }
         }
     }
@@ -121,7 +123,7 @@ pub fn failed(reason: Reason, detail: impl ToString) -> Ending {
 /// How long to wait for GitHub; `None`: waiting does not help.
 pub fn github_wait(error: &ApiError, run: &Run, now: Millis) -> Option<Next> {
     let at = error.retry_at(u32::try_from(run.tries + 1).unwrap_or(u32::MAX), now)?;
-    Some(Next::Later { at: Some(at), why: error.to_string() })
+    Some(Next::Later { at: Some(at), why: error.to_string(), failed: false })
 }
 
 /// Time of the next attempt of a step that was tried `tries` times before.
@@ -130,31 +132,43 @@ pub fn retry_time(tries: i64, now: Millis) -> Millis {
     now + STEP_RETRY[index].as_millis() as Millis
 }
 
-async fn wait(context: &Context, id: RunId, at: Option<Millis>) -> Result<()> {
+/// The ending of a run whose runner did not answer for too long.
+pub fn lost(run: &Run, what: &str) -> Ending {
+    let detail = format!("{what} for {} hours", run.limits.lost_after_hours);
+    Ending { outcome: Outcome::Lost, reason: Reason::RunnerUnreachable, detail }
+}
+
+async fn wait(context: &Context, id: RunId, at: Option<Millis>, failed: bool) -> Result<()> {
     let mut tx = context.db.begin().await?;
     let run = db::runs::get(&mut tx, id).await?;
     let at = at.unwrap_or_else(|| retry_time(run.tries, context.clock.now()));
-    db::runs::retry_step(&mut tx, id, at).await?;
+    db::runs::retry_step(&mut tx, id, at, failed).await?;
     tx.commit().await?;
     Ok(())
 }
 
 /// A step that failed in the bot itself is tried a few times, then the run ends with that reason; an agent that runs is never given up for it.
-async fn broken(context: &Context, id: RunId, error: &anyhow::Error) -> Result<()> {
-    let run = db::runs::get(&mut *context.db.read().await?, id).await?;
-    if run.tries + 1 < INTERNAL_ATTEMPTS || run.status == Status::Running {
-        return wait(context, id, None).await;
+pub async fn broken(context: &Context, id: RunId, error: &anyhow::Error) {
+    error!("run {id} failed in a step: {error:#}");
+    if let Err(error) = after_failure(context, id, error).await {
+        error!("run {id} could not be put off: {error:#}");
+        idle(context, STEP_RETRY[STEP_RETRY.len() - 1]).await;
     }
+}
+
+async fn after_failure(context: &Context, id: RunId, error: &anyhow::Error) -> Result<()> {
+    let run = db::runs::get(&mut *context.db.read().await?, id).await?;
     let ending = failed(Reason::Internal, format!("{error:#}"));
     match run.status {
-        Status::Preparing => {
-            end(context, &run, ending).await?;
-        }
+        _ if run.failures + 1 < INTERNAL_ATTEMPTS => wait(context, id, None, true).await,
+        Status::Preparing => match prepare::give_up(context, &run, ending).await? {
+            Next::Later { at, failed, .. } => wait(context, id, at, failed).await,
+            Next::Again | Next::Leave => Ok(()),
+        },
         Status::Publishing => {
             warn!("run {id} is given up while publishing");
-            publish::finalize(context, &run, Some(ending)).await?;
+            publish::finalize(context, &run, Some(ending)).await.map(drop)
         }
-        _ => wait(context, id, None).await?,
+        Status::Queued | Status::Running | Status::Done => wait(context, id, None, true).await,
     }
-    Ok(())
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use super::journal::Journal;
-use super::step::{Next, STEP_RETRY, canceled, end, failed};
+use super::step::{Next, STEP_RETRY, canceled, end, failed, lost};
 use super::trouble::Trouble;
 use crate::agent::{self, Agent, AnswerStatus};
 use crate::context::Context;
@@ -20,6 +20,8 @@ use crate::model::{Outcome, Reason};
 use crate::report::worker::PROGRESS_EVERY;
 use crate::runner::{Attach, Blob, Exit, ExitReason, HostError, Machine, RunnerError, State, TurnState};
 
+/// Looks in a row, since this start of the bot, before a run may be lost.
+const LOOKS_BEFORE_LOST: usize = 2;
 /// Progress is stored at most this often, and at the end.
 const STORE_EVERY: Duration = Duration::from_secs(1);
 
@@ -36,10 +38,12 @@ pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
             Ok(Seen::Ended(state)) => return over(context, run, &journal, state).await,
             Ok(Seen::StillRunning) => {}
             Err(Trouble::Bot(error)) => return Err(error),
-            Err(Trouble::Runner(RunnerError::Fenced(why))) => return Ok(Next::later(why)),
             Err(error) => {
                 lost_sight(context, run, &error).await?;
-                if let Some(ending) = given_up(context, run).await? {
+                // A machine that slept may believe that a day has passed since it last looked: it looks a few times first.
+                if tries >= LOOKS_BEFORE_LOST
+                    && let Some(ending) = given_up(context, run).await?
+                {
                     return end(context, run, ending).await;
                 }
             }
@@ -125,7 +129,8 @@ async fn follow(
             () = sleep_until(store_at.unwrap_or_else(Instant::now)), if store_at.is_some() => {
                 store(context, run, journal).await?;
                 store_at = None;
-                if !ended && too_dear(context, journal).is_some() {
+                // Whoever has said its last word needs no ending, and may have earned its answer.
+                if !ended && !journal.reader().is_over() && too_dear(run, journal).is_some() {
                     machine.cancel(run.id, context.epoch.unsigned_abs()).await?;
                     ended = true;
                 }
@@ -216,12 +221,8 @@ async fn pause(context: &Context, bell: &Notify, tries: usize) {
 /// A run whose runner did not answer for too long is lost.
 async fn given_up(context: &Context, run: &Run) -> Result<Option<Ending>> {
     let run = db::runs::get(&mut *context.db.read().await?, run.id).await?;
-    let lost_after = i64::from(context.config.limits.lost_after_hours) * 3_600_000;
-    Ok(run.unreachable_since.filter(|since| context.clock.now() - since >= lost_after).map(|_| Ending {
-        outcome: Outcome::Lost,
-        reason: Reason::RunnerUnreachable,
-        detail: format!("no answer for {} hours", context.config.limits.lost_after_hours),
-    }))
+    let since = run.unreachable_since.filter(|since| context.clock.now() - since >= run.lost_after());
+    Ok(since.map(|_| lost(&run, "no answer")))
 }
 
 /// The agent ended: what it says and how it ended make the outcome, which is in the database before anything is published.
@@ -229,7 +230,7 @@ async fn over(context: &Context, run: &Run, journal: &Journal, state: Box<TurnSt
     let now = context.clock.now();
     let (ending, answer, ended_at) = match &state.state {
         State::Ended(exit) => {
-            let (ending, answer) = read_ending(context, run, (journal, &state), exit);
+            let (ending, answer) = read_ending(run, (journal, &state), exit);
             // The runner's clock may differ from ours; the difference is measured by its "now" in the same answer.
             (ending, answer, Some(exit.finished_at + (now - state.now)))
         }
@@ -242,6 +243,11 @@ async fn over(context: &Context, run: &Run, journal: &Journal, state: Box<TurnSt
     // Asked for while the runner was away or the agent was ending anyway: what it left is kept, and not published (B10).
     let asked = db::runs::get(&mut tx, run.id).await?.cancel_at.is_some();
     let ending = if asked { canceled() } else { ending };
+    if let State::Ended(exit) = &state.state
+        && asked
+    {
+        db::runs::set_left(&mut tx, run.id, i64::from(exit.left)).await?;
+    }
     if let Some(answer) = answer {
         db::runs::set_answer(&mut tx, run.id, &answer).await?;
     }
@@ -255,7 +261,6 @@ async fn over(context: &Context, run: &Run, journal: &Journal, state: Box<TurnSt
 }
 
 fn read_ending(
-    context: &Context,
     run: &Run,
     (journal, state): (&Journal, &TurnState),
     exit: &Exit,
@@ -263,7 +268,7 @@ fn read_ending(
     match exit.reason {
         ExitReason::Canceled => {
             // Nobody but the bot itself ends an agent besides those who ask for it.
-            let dear = too_dear(context, journal).map(|detail| failed(Reason::AgentLimit, detail));
+            let dear = too_dear(run, journal).map(|detail| failed(Reason::AgentLimit, detail));
             return (dear.unwrap_or_else(canceled), None);
         }
         ExitReason::WallClock => return (timed_out(Reason::WallClock, journal), None),
@@ -306,8 +311,8 @@ fn read_ending(
 }
 
 /// What is said of a run that costs more than one may.
-fn too_dear(context: &Context, journal: &Journal) -> Option<String> {
-    let limit = context.config.limits.cost_usd_per_run;
+fn too_dear(run: &Run, journal: &Journal) -> Option<String> {
+    let limit = run.limits.cost_usd_per_run;
     let cost = journal.reader().usage().cost_usd.filter(|cost| *cost > limit)?;
     Some(format!("it had cost ${cost:.2} when it was ended, and ${limit:.2} is the limit (`cost_usd_per_run`)"))
 }

@@ -77,14 +77,18 @@ fn spawn(context: &Arc<Context>, run: RunId) {
     let span = info_span!("run", run = %run);
     tokio::spawn(
         async move {
-            // The guard gives the run back even if the task panics, so that the next look takes it up again.
             let _guard = Claimed { context: context.clone(), run };
-            step::drive(&context, run, &bell).await;
+            let driven = context.clone();
+            let task = tokio::spawn(async move { step::drive(&driven, run, &bell).await }.in_current_span());
+            if let Err(panic) = task.await {
+                step::broken(&context, run, &anyhow::anyhow!("it panicked: {panic}")).await;
+            }
         }
         .instrument(span),
     );
 }
 
+/// Gives the run back whatever becomes of its task, so that the next look takes it up again.
 struct Claimed {
     context: Arc<Context>,
     run: RunId,

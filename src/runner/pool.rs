@@ -16,8 +16,11 @@ use super::keys;
 use super::ssh::{Ssh, SshSettings};
 use super::{Host, Local, Machine};
 use crate::config::{RunnerConfig, Transport};
+use crate::model::Millis;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a machine that does not answer is passed over by the queue, by the number of times; the last one is repeated.
+const PASSED_OVER: &[Millis] = &[5_000, 10_000, 20_000, 30_000];
 /// A socket's path may have 107 bytes (unix(7)); ssh adds a random suffix and the crate a folder of its own below ours.
 const LONGEST_CONTROL_FOLDER: usize = 50;
 
@@ -30,6 +33,8 @@ pub struct Slots {
     pub total: u32,
     /// Whether it is in service.
     pub in_service: bool,
+    /// It did not answer lately: until then others are asked.
+    pub silent_until: Option<Millis>,
 }
 
 /// The configured machines.
@@ -42,6 +47,14 @@ pub struct Pool {
 struct Entry {
     machine: Arc<Machine>,
     out_of_service: Option<String>,
+    silence: Option<Silence>,
+}
+
+/// Attempts in a row that a machine did not answer, and until when it is passed over.
+#[derive(Clone, Copy)]
+struct Silence {
+    attempts: usize,
+    until: Millis,
 }
 
 impl Pool {
@@ -58,7 +71,7 @@ impl Pool {
             Transport::Ssh => Arc::new(Ssh::new(self.ssh_settings(&config).await?)?),
         };
         let machine = Arc::new(Machine::new(config, host, self.instance.clone()));
-        let before = self.lock().insert(name, Entry { machine, out_of_service: None });
+        let before = self.lock().insert(name, Entry { machine, out_of_service: None, silence: None });
         if let Some(before) = before {
             before.machine.host().close().await;
         }
@@ -93,6 +106,7 @@ impl Pool {
             name: name.clone(),
             total: entry.machine.config().slots,
             in_service: entry.out_of_service.is_none(),
+            silent_until: entry.silence.map(|silence| silence.until),
         };
         self.lock().iter().map(slots).collect()
     }
@@ -111,6 +125,22 @@ impl Pool {
                 "runner {name} is out of service: {why}. If the machine was reinstalled, remove the runner and add it again"
             );
             entry.out_of_service = Some(why.to_owned());
+        }
+    }
+
+    /// Has the queue pass a machine over for a while that did not answer.
+    pub fn no_answer(&self, name: &str, now: Millis) {
+        if let Some(entry) = self.lock().get_mut(name) {
+            let attempts = entry.silence.map_or(0, |silence| silence.attempts);
+            let until = now + PASSED_OVER[attempts.min(PASSED_OVER.len() - 1)];
+            entry.silence = Some(Silence { attempts: attempts + 1, until });
+        }
+    }
+
+    /// A machine answers (again).
+    pub fn answered(&self, name: &str) {
+        if let Some(entry) = self.lock().get_mut(name) {
+            entry.silence = None;
         }
     }
 

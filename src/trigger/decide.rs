@@ -58,11 +58,13 @@ pub struct Facts {
     /// Whether it was said on a pull request that track did not open.
     pub foreign_pull: bool,
     /// The live run of the thread's work lane.
-    pub live: Option<(RunId, Status, bool)>,
+    pub live: Option<LiveRun>,
     /// The newest run that is over.
     pub last: Option<LastRun>,
     /// The agent of the open line's newest run.
     pub line_agent: Option<String>,
+    /// The branch that the open line goes into, once a run has chosen one.
+    pub line_base: Option<String>,
     /// `.github/track.yml`, or what is wrong with it.
     pub policy: Result<Policy, String>,
     /// Names of the agents that exist.
@@ -73,12 +75,25 @@ pub struct Facts {
     pub runners: Vec<(String, Option<String>)>,
     /// The server's default agent.
     pub default_agent: String,
-    /// The server's limits.
+    /// The limits of server and repository together.
     pub limits: Limits,
     /// Runs that the actor asked for in the last hour.
     pub asked_last_hour: i64,
     /// US dollars spent in the last day.
     pub cost_last_day: f64,
+}
+
+/// A live run, as far as decisions depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveRun {
+    /// Its identity.
+    pub id: RunId,
+    /// Where it is.
+    pub status: Status,
+    /// Whether somebody has asked for its end already.
+    pub canceling: bool,
+    /// Whether its runner does not answer.
+    pub out_of_sight: bool,
 }
 
 /// The newest run that is over, as `retry` and `dispatch` need it.
@@ -195,6 +210,15 @@ fn dispatch(request: &Dispatch, label_selects: Option<&str>, facts: &Facts) -> D
         let names: Vec<&str> = facts.runners.iter().map(|(name, _)| name.as_str()).collect();
         return refuse("unknown_runner", format!("There is no runner `{wanted}`. {}", known("Runners", &names)));
     }
+    if let (Some(wanted), Some(base)) = (&request.base, &facts.line_base)
+        && !request.fresh
+        && wanted != base
+    {
+        let text = format!(
+            "The open line of work here goes into `{base}`. Leave `--base` out to go on with it, or add `--fresh` to begin another one from `{wanted}`."
+        );
+        return refuse("other_base", text);
+    }
     Decision::Start(Start {
         kind: Kind::Task,
         agent,
@@ -223,7 +247,7 @@ fn cannot_start(facts: &Facts) -> Option<Decision> {
     if !facts.open {
         return Some(refuse("closed", "This is closed. Reopen it first, then ask again."));
     }
-    if let Some((run, status, canceling)) = facts.live {
+    if let Some(LiveRun { id: run, status, canceling, .. }) = facts.live {
         let next = if canceling {
             "It is being canceled; ask again when it is over."
         } else {
@@ -325,10 +349,10 @@ fn runner_default<'a>(wanted: Option<&str>, facts: &'a Facts) -> Option<&'a str>
 
 fn cancel(facts: &Facts) -> Decision {
     match facts.live {
-        Some((run, Status::Publishing, _)) => {
-            refuse("too_late", format!("Run `{run}` is over and being published, so there is nothing left to cancel."))
+        Some(LiveRun { id, status: Status::Publishing, out_of_sight: false, .. }) => {
+            refuse("too_late", format!("Run `{id}` is over and being published, so there is nothing left to cancel."))
         }
-        Some((run, _, _)) => Decision::Cancel { run },
+        Some(live) => Decision::Cancel { run: live.id },
         None => refuse(
             "nothing_live",
             "Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.",

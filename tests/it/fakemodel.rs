@@ -385,7 +385,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::process::Command;
     use track::agent::{
-        ANSWER_FILE, Agent, Answer, AnswerStatus, Ending, Exit, Failure, PROMPT_FILE, Reader, launch, verdict,
+        ANSWER_FILE, Agent, Answer, AnswerStatus, Ending, Exit, Failure, Order, PROMPT_FILE, Reader, launch, verdict,
     };
     use track::model::{Kind, Reason, RunId, Session};
 
@@ -446,7 +446,8 @@ mod tests {
 
         /// Executes what `launch` says under bubblewrap as an ordinary user, with the test's folder writable.
         async fn play(&self, agent: &Agent, prompt: &str, session: Option<&Session>) -> Played {
-            let launch = launch(agent, Kind::Task, RunId::new(), None, session);
+            let order = Order { kind: Kind::Task, run: RunId::new(), model: None, session, cost_usd: 20.0 };
+            let launch = launch(agent, &order);
             let _ = std::fs::remove_file(self.path("out").join(ANSWER_FILE));
             std::fs::write(self.path("in").join(PROMPT_FILE), prompt).unwrap();
             for (name, content) in &launch.files {

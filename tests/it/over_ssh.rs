@@ -4,11 +4,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use track::model::{Number, Status};
+use track::db;
+use track::db::runs::Ending;
+use track::model::{Number, Outcome, Reason, Status};
 
 use crate::harness::{MAINTAINER, REPO, World};
 
-const SLOW: &str = "say working; await go; commit hello.txt hello 'feat: say hello'; answer succeeded 'Said hello.'";
+const SLOW: &str = "say working; commit first.txt first 'feat: begin'; await go; commit hello.txt hello 'feat: say hello'; answer succeeded 'Said hello.'";
 
 async fn labelled(world: &World) -> Number {
     let issue = world.issue("Say hello", "").await;
@@ -226,6 +228,47 @@ async fn a_run_whose_runner_never_comes_back_is_lost() {
 
     <sub>run `RUN` · asked by mona · branch `track/issue-1-LINE`</sub>
     ");
+    // B44: back after all, the machine is relieved of the agent, and what it had committed is kept and not published.
+    world.sshd.as_mut().expect("a machine").start_again();
+    world
+        .until("the machine is looked after", async || {
+            track::run::reconcile::look(world.bot().context()).await.expect("a look");
+            !world.runs().await[0].unsettled
+        })
+        .await;
+    world.clock.advance(60_000);
+    world.settle().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.left_processes), (Some(Outcome::Lost), Some(0)));
+    let shown = world.only_comment(issue);
+    assert!(shown.contains("What it had committed is kept by the bot at `SHA` and was not pushed."), "{shown}");
+    assert_eq!(world.sim.pulls(REPO), []);
+}
+
+// P3, P5
+#[tokio::test]
+async fn a_finished_result_is_waited_for_until_somebody_cancels() {
+    let mut world = World::over_ssh().await;
+    let issue = at_work(&world).await;
+    let run = world.runs().await.remove(0);
+    world.sshd.as_mut().expect("a machine").stop();
+    until_out_of_sight(&world).await;
+    // As if the bot had been killed between the agent's end and the collection of its work.
+    let ending = Ending { outcome: Outcome::Succeeded, reason: Reason::Changes, detail: String::new() };
+    let mut tx = world.bot().context().db.begin().await.expect("the database");
+    assert!(db::runs::end(&mut tx, run.id, run.status, &ending, world.clock.now()).await.expect("an end"));
+    db::runs::set_unreachable(&mut tx, run.id, None).await.expect("a change");
+    tx.commit().await.expect("a commit");
+    world.stop().await;
+    world.start().await;
+    until_out_of_sight(&world).await;
+    world.comment(MAINTAINER, issue, "/track cancel").await;
+    world.clock.advance(60_000);
+    world.until("it is over", async || world.runs().await[0].status == Status::Done).await;
+    assert_eq!(world.runs().await[0].outcome, Some(Outcome::Canceled));
+    world.clock.advance(60_000);
+    world.settle().await;
+    insta::assert_snapshot!(world.said(issue)[0].lines().next().expect("a line"), @"🛑 **Canceled** by mona; the runner did not answer, so the agent there is ended when it is back.");
     world.signal("go");
 }
 

@@ -87,7 +87,7 @@ async fn a_push_that_github_refuses_is_told_in_its_words_and_kept() {
     error: GH006: Protected branch update failed.
     ```
 
-    **Next:** Put right what stands above: the App must be allowed to push `track/*`, and what somebody else pushed there stays. Then `/track retry`.
+    **Next:** Put right what stands above: the App must be allowed to push `track/*`. Then `/track retry`.
 
     What it had committed is kept by the bot at `SHA` and was not pushed.
 
@@ -115,21 +115,21 @@ async fn commits_that_somebody_pushed_meanwhile_are_not_overwritten() {
     world.signal("again");
     world.settle().await;
     let run = world.runs().await.remove(0);
-    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::PushRefused)));
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::BranchMoved)));
     assert_eq!(only_pull(&world, REPO).await.head_sha, theirs);
     assert!(is_kept(&world).await);
     let detail = run.detail.unwrap();
     assert!(detail.contains(&theirs) && detail.contains(run.result.unwrap().as_str()), "{detail}");
     insta::assert_snapshot!(world.said(issue)[1], @"
-    ❌ **Failed**: GitHub refused the push.
+    ❌ **Failed**: somebody else pushed to the branch while the agent worked.
 
     Added b.
 
     ```text
-    somebody else pushed to track/issue-1-LINE: it is at SHA there, and the agent's result SHA does not know that. The result is kept.
+    track/issue-1-LINE is at SHA on GitHub, and the agent's result SHA does not know that
     ```
 
-    **Next:** Put right what stands above: the App must be allowed to push `track/*`, and what somebody else pushed there stays. Then `/track retry`.
+    **Next:** What was pushed there stays. `/track retry` does the work again on top of it.
 
     What it had committed is kept by the bot at `SHA` and was not pushed.
 
@@ -139,6 +139,41 @@ async fn commits_that_somebody_pushed_meanwhile_are_not_overwritten() {
 
     <sub>run `RUN` · asked by mona · branch `track/issue-1-LINE`</sub>
     ");
+}
+
+#[tokio::test]
+async fn commits_that_somebody_pushed_before_are_what_the_next_run_begins_with() {
+    let world = World::new().await;
+    let issue = at_work(&world).await;
+    world.signal("go");
+    world.settle().await;
+    let branch = only_pull(&world, REPO).await.head_ref;
+    let theirs = world.sim.commit_file(REPO, &branch, "theirs.txt", "mine\n").await.unwrap();
+    world.comment(MAINTAINER, issue, "/track dispatch more").await;
+    world.settle().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.given.map(String::from)), (Some(Outcome::Succeeded), Some(theirs.clone())));
+    let log = world.git_at_github(&["log", "--format=%H", &branch]);
+    assert!(log.contains(&theirs), "{log}");
+}
+
+#[tokio::test]
+async fn a_pull_request_opened_by_hand_for_the_bots_branch_is_the_bots() {
+    let world = World::new().await;
+    at_work(&world).await;
+    let refused = Fault::Status { code: 422, headers: Vec::new(), body: "{}".to_owned() };
+    world.fault(usize::MAX, |request| request.method == "POST" && request.path.ends_with("/pulls"), refused);
+    world.signal("go");
+    world.settle().await;
+    world.sim.clear_faults();
+    let branches = world.sim.branches(REPO).await;
+    let branch = branches.iter().find(|(name, _)| name.starts_with("track/")).unwrap().0.clone();
+    let pull = world.sim.open_pull(REPO, MAINTAINER, (&branch, "main"), ("By hand", "")).await.unwrap();
+    world.comment(MAINTAINER, pull, "/track dispatch more").await;
+    world.settle().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.pull), (Some(Outcome::Succeeded), Some(pull)));
+    assert_eq!(only_pull(&world, REPO).await.head_sha, String::from(run.pushed.unwrap()));
 }
 
 #[tokio::test]

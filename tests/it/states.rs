@@ -1,6 +1,7 @@
 //! Whatever anybody tries, a run moves as its table of moves says and its outcome stays what it was.
 
 use proptest::prelude::*;
+use track::config::Limits;
 use track::db::runs::{Ending, NewRun, Run};
 use track::db::{self, Db, runs};
 use track::model::{
@@ -135,6 +136,8 @@ async fn queued(conn: &mut db::Conn, number: Number) -> RunId {
         model: None,
         profile: None,
         wanted_runner: None,
+        limits: Limits::default(),
+        allowed_at: 0,
     };
     runs::insert(conn, &run, 0).await.unwrap();
     run.id

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::Limits;
 use crate::db::decisions::Shown;
 use crate::db::runs::Work;
 use crate::model::{Account, AccountId, Ask, Kind, Lane, LineId, RepositoryId, RunId, ThreadId};
@@ -42,6 +43,7 @@ fn run() -> Run {
         fence: 0,
         not_before: 0,
         tries: 0,
+        failures: 0,
         unreachable_since: None,
         cancel_at: None,
         cancel_by: None,
@@ -51,8 +53,10 @@ fn run() -> Run {
         ended_at: None,
         done_at: None,
         allowed_at: T,
+        limits: Limits::default(),
         base_branch: None,
         given: None,
+        lease: None,
         result: None,
         pushed: None,
         pull: None,
@@ -64,6 +68,7 @@ fn run() -> Run {
         answer: None,
         work: None,
         left_processes: None,
+        unsettled: false,
     }
 }
 
@@ -331,8 +336,11 @@ fn every_reason_has_its_sentence_and_its_next_step() {
     ❌ **Failed**: what came back breaks a rule, so it was not pushed.
     **Next:** Say `/track dispatch` with what has to be done differently, or let a person make this change.
 
+    ❌ **Failed**: somebody else pushed to the branch while the agent worked.
+    **Next:** What was pushed there stays. `/track retry` does the work again on top of it.
+
     ❌ **Failed**: GitHub refused the push.
-    **Next:** Put right what stands above: the App must be allowed to push `track/*`, and what somebody else pushed there stays. Then `/track retry`.
+    **Next:** Put right what stands above: the App must be allowed to push `track/*`. Then `/track retry`.
 
     ❌ **Failed**: GitHub refused the pull request.
     **Next:** The branch is pushed: open the pull request by hand, or put right what GitHub says above and say `/track retry`.

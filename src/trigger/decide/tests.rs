@@ -11,6 +11,7 @@ fn facts() -> Facts {
         live: None,
         last: None,
         line_agent: None,
+        line_base: None,
         policy: Ok(Policy::default()),
         agents: vec!["codex".into(), "claude".into(), "scripted".into()],
         profiles: vec![ProfileFacts { name: "careful".into(), agent: "claude".into(), model: Some("opus".into()) }],
@@ -68,8 +69,8 @@ fn refusal(text: &str, facts: &Facts) -> String {
     }
 }
 
-fn live(status: Status) -> Option<(RunId, Status, bool)> {
-    Some((run(), status, false))
+fn live(status: Status) -> Option<LiveRun> {
+    Some(LiveRun { id: run(), status, canceling: false, out_of_sight: false })
 }
 
 fn run() -> RunId {
@@ -140,6 +141,20 @@ fn the_agent_and_the_model_are_those_of_the_first_who_chose() {
     assert_eq!(decided("/track dispatch", &both), "start codex by the previous run of this line, profile careful");
 }
 
+#[test]
+fn an_open_line_keeps_its_base() {
+    let open = Facts { line_base: Some("main".into()), ..facts() };
+    for (text, decision) in [
+        ("/track dispatch", "start codex by default_agent"),
+        ("/track dispatch --base main", "start codex by default_agent, base main"),
+        ("/track dispatch --base dev", "refuse other_base"),
+        ("/track dispatch --base dev --fresh", "start codex by default_agent, base dev, fresh"),
+    ] {
+        assert_eq!(decided(text, &open), decision, "{text}");
+    }
+    insta::assert_snapshot!(refusal("/track dispatch --base dev", &open), @"The open line of work here goes into `main`. Leave `--base` out to go on with it, or add `--fresh` to begin another one from `dev`.");
+}
+
 // B02, B04
 #[test]
 fn what_forbids_a_start_forbids_every_way_to_start() {
@@ -177,6 +192,8 @@ fn a_live_run_can_be_canceled_until_it_is_published() {
     ] {
         assert_eq!(decided("/track cancel", &Facts { live: live(status), ..facts() }), decision, "{status}");
     }
+    let out_of_sight = live(Status::Publishing).map(|live| LiveRun { out_of_sight: true, ..live });
+    assert_eq!(decided("/track cancel", &Facts { live: out_of_sight, ..facts() }), "cancel");
 }
 
 #[test]
@@ -221,7 +238,7 @@ fn refusals_say_what_is_wrong_and_what_to_do() {
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { archived: true, ..facts() }), @"This repository is archived, so nothing can be pushed. Unarchive it first.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { open: false, ..facts() }), @"This is closed. Reopen it first, then ask again.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { live: live(Status::Running), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. Wait for it, or end it with `/track cancel`.");
-    insta::assert_snapshot!(refusal("/track dispatch", &Facts { live: Some((run(), Status::Running, true)), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. It is being canceled; ask again when it is over.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { live: live(Status::Running).map(|live| LiveRun { canceling: true, ..live }), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. It is being canceled; ask again when it is over.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { asked_last_hour: 10, ..facts() }), @"You have reached the limit of runs per person and hour (10 of 10, `runs_per_user_hour`). Ask again later.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { cost_last_day: 100.5, ..facts() }), @"The runs of the last 24 hours cost $100.50, and $100.00 a day is the limit (`cost_usd_per_day`). Ask again later.");
     insta::assert_snapshot!(refusal("/track cancel", &facts()), @"Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.");
