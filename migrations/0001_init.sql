@@ -117,6 +117,8 @@ create table run (
     given_sha         text,
     -- Where the line's branch was on GitHub then; null where it did not exist. The push is compared against it.
     lease_sha         text,
+    -- What the agent was not given of it, JSON: the comment says so.
+    left_out          text,
     result_sha        text,
     pushed_sha        text,
     pull_number       bigint,

@@ -86,6 +86,8 @@ pub struct Run {
     pub given: Option<Sha>,
     /// Where the line's branch was on GitHub when it started; `None`: it did not exist.
     pub lease: Option<Sha>,
+    /// What the agent was not given.
+    pub left_out: LeftOut,
     /// The commit that came back.
     pub result: Option<Sha>,
     /// The commit that GitHub has.
@@ -380,6 +382,18 @@ pub async fn set_phase(conn: &mut Conn, id: RunId, phase: Phase) -> sqlx::Result
     Ok(())
 }
 
+/// What an agent was not given of the repository and of people's words; people are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct LeftOut {
+    /// Contents of files in Git LFS.
+    pub lfs: bool,
+    /// Submodules.
+    pub submodules: bool,
+    /// Characters that nobody sees, in what people wrote (T23).
+    pub hidden_characters: usize,
+}
+
 /// What an agent begins with.
 #[derive(Clone, Debug)]
 pub struct Ground {
@@ -389,15 +403,18 @@ pub struct Ground {
     pub given: Sha,
     /// Where the line's branch is on GitHub; `None`: it does not exist.
     pub lease: Option<Sha>,
+    /// What it is not given.
+    pub left_out: LeftOut,
 }
 
 /// Records what the agent is given.
 pub async fn set_ground(conn: &mut Conn, id: RunId, ground: &Ground) -> sqlx::Result<()> {
-    sqlx::query("update run set base_branch = $2, given_sha = $3, lease_sha = $4 where id = $1")
+    sqlx::query("update run set base_branch = $2, given_sha = $3, lease_sha = $4, left_out = $5 where id = $1")
         .bind(id.to_string())
         .bind(&ground.base_branch)
         .bind(ground.given.as_str())
         .bind(ground.lease.as_ref().map(Sha::as_str))
+        .bind(to_json(&ground.left_out)?)
         .execute(conn)
         .await?;
     Ok(())
@@ -426,6 +443,12 @@ pub async fn set_progress(conn: &mut Conn, id: RunId, offset: u64, learned: &Lea
     .bind(learned.session.as_ref().map(to_json).transpose()?)
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// Records when the agent had begun, by its runner's clock corrected by the measured difference: durations are the runner's.
+pub async fn set_started(conn: &mut Conn, id: RunId, at: Millis) -> sqlx::Result<()> {
+    sqlx::query("update run set started_at = $2 where id = $1").bind(id.to_string()).bind(at).execute(conn).await?;
     Ok(())
 }
 
@@ -568,6 +591,7 @@ fn read(row: &Row) -> sqlx::Result<Run> {
         base_branch: row.try_get("base_branch")?,
         given: parsed_or_null(row, "given_sha")?,
         lease: parsed_or_null(row, "lease_sha")?,
+        left_out: json_or_null(row, "left_out")?.unwrap_or_default(),
         result: parsed_or_null(row, "result_sha")?,
         pushed: parsed_or_null(row, "pushed_sha")?,
         pull: row.try_get::<Option<i64>, _>("pull_number")?.map(Number),

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::text::{code, quoted, quoted_line};
-use crate::db::runs::Run;
+use crate::db::runs::{LeftOut, Run};
 use crate::model::{Millis, Number, Outcome, Phase, Reason, RunId, Status, Usage};
 
 /// Bytes of an agent's summary that a comment shows.
@@ -133,7 +133,24 @@ fn done(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {
         writeln!(out, "\n**Next:** {remedy}")?;
     }
     kept(out, run)?;
+    left_out(out, run)?;
     table(out, run)
+}
+
+fn left_out(out: &mut String, run: &Run) -> std::fmt::Result {
+    let LeftOut { lfs, submodules, hidden_characters } = run.left_out;
+    let told: Vec<String> = [
+        lfs.then(|| "the contents of files in Git LFS".to_owned()),
+        submodules.then(|| "submodules".to_owned()),
+        (hidden_characters > 0).then(|| plural(hidden_characters as u64, "hidden character") + " of the texts"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !told.is_empty() {
+        writeln!(out, "\nThe agent was not given: {}.", told.join(", "))?;
+    }
+    Ok(())
 }
 
 fn headline(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {

@@ -10,7 +10,7 @@ use crate::agent::{self, Comment, Launch, PromptInput, Request};
 use crate::context::Context;
 use crate::db;
 use crate::db::lines::Line;
-use crate::db::runs::{Ground, Run};
+use crate::db::runs::{Ground, LeftOut, Run};
 use crate::git::checks::TreeNotes;
 use crate::git::{self, checks};
 use crate::github::repos::{self, RepositoryInfo};
@@ -86,7 +86,8 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         if let Some((base_branch, given)) = begun {
             let mirror = context.mirrors.open(repository.id).await?;
             let notes = checks::tree_notes(&mirror, &given).await?.unwrap_or_default();
-            return Ok((Ground { base_branch, given, lease: run.lease.clone() }, notes));
+            let ground = Ground { base_branch, given, lease: run.lease.clone(), left_out: LeftOut::default() };
+            return Ok((ground, notes));
         }
         let default = recent_about(context, &repository).await?.default_branch;
         let base_branch = base_branch(context, &repository, run, &line).await?.unwrap_or_else(|| default.clone());
@@ -98,7 +99,7 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         remarks(context, &repository, thread.number, asked_at),
         context.bot(&repository),
     );
-    let ((ground, notes), policy) = (ground?, policy?);
+    let ((mut ground, notes), policy) = (ground?, policy?);
     let bot = bot?;
     let agent = agent::resolve(&run.agent, &context.config.agents).ok_or_else(|| {
         PlanError::Unusable(Reason::RunnerSetup, format!("agent {} is not configured any more", run.agent))
@@ -132,6 +133,7 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         submodules: notes.submodules,
     };
     let prompt = agent::render(&agent, &input).context("the prompt cannot be written")?;
+    ground.left_out = LeftOut { lfs: notes.lfs, submodules: notes.submodules, hidden_characters: prompt.removed };
     let order = agent::Order {
         kind: run.kind,
         run: run.id,
@@ -258,7 +260,7 @@ async fn starting_point(
         }
     };
     let mirror = context.mirrors.open(repository.id).await?;
-    let ground = Ground { base_branch, given: head.clone(), lease };
+    let ground = Ground { base_branch, given: head.clone(), lease, left_out: LeftOut::default() };
     if let Some(notes) = checks::tree_notes(&mirror, &head).await? {
         return Ok((ground, notes));
     }

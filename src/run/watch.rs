@@ -228,11 +228,12 @@ async fn given_up(context: &Context, run: &Run) -> Result<Option<Ending>> {
 /// The agent ended: what it says and how it ended make the outcome, which is in the database before anything is published.
 async fn over(context: &Context, run: &Run, journal: &Journal, state: Box<TurnState>) -> Result<Next> {
     let now = context.clock.now();
-    let (ending, answer, ended_at) = match &state.state {
+    // The runner's clock may differ from ours; the difference is measured by its "now" in the same answer.
+    let ours = now - state.now;
+    let (ending, answer, times) = match &state.state {
         State::Ended(exit) => {
             let (ending, answer) = read_ending(run, (journal, &state), exit);
-            // The runner's clock may differ from ours; the difference is measured by its "now" in the same answer.
-            (ending, answer, Some(exit.finished_at + (now - state.now)))
+            (ending, answer, Some((exit.started_at + ours, exit.finished_at + ours)))
         }
         State::Died { .. } => {
             (failed(Reason::SupervisorDied, "the supervisor on the runner is gone and left no result"), None, None)
@@ -251,7 +252,9 @@ async fn over(context: &Context, run: &Run, journal: &Journal, state: Box<TurnSt
     if let Some(answer) = answer {
         db::runs::set_answer(&mut tx, run.id, &answer).await?;
     }
-    let at = ended_at.unwrap_or(now).clamp(run.started_at.unwrap_or(0), now);
+    let (started_at, ended_at) = times.unwrap_or((run.started_at.unwrap_or(now), now));
+    db::runs::set_started(&mut tx, run.id, started_at.clamp(run.queued_at.min(now), now)).await?;
+    let at = ended_at.clamp(started_at.min(now), now);
     if db::runs::end(&mut tx, run.id, run.status, &ending, at).await? {
         db::reports::touch_status(&mut tx, run.id, now + PROGRESS_EVERY).await?;
     }

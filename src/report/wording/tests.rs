@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::Limits;
 use crate::db::decisions::Shown;
-use crate::db::runs::Work;
+use crate::db::runs::{LeftOut, Work};
 use crate::model::{Account, AccountId, Ask, Kind, Lane, LineId, RepositoryId, RunId, ThreadId};
 
 /// 2026-01-02 03:04:05 UTC.
@@ -57,6 +57,7 @@ fn run() -> Run {
         base_branch: None,
         given: None,
         lease: None,
+        left_out: LeftOut::default(),
         result: None,
         pushed: None,
         pull: None,
@@ -457,4 +458,12 @@ fn lengths_of_time_are_said_as_people_say_them() {
     ] {
         assert_eq!(duration(ms), said);
     }
+}
+
+// T23
+#[test]
+fn what_the_agent_was_not_given_is_said() {
+    let left_out = LeftOut { lfs: true, submodules: true, hidden_characters: 3 };
+    let told = status(&Run { left_out, ..done(Outcome::Succeeded, Reason::NoChanges) }, &StatusFacts::default());
+    insta::assert_snapshot!(told.lines().find(|line| line.contains("not given")).unwrap(), @"The agent was not given: the contents of files in Git LFS, submodules, 3 hidden characters of the texts.");
 }
