@@ -179,7 +179,7 @@ create index decision_delivery on decision (delivery_id);
 create table report (
     id            text primary key,
     key           text not null unique,
-    kind          text not null check (kind in ('status', 'reply', 'final', 'reaction', 'unlabel')),
+    kind          text not null check (kind in ('status', 'reply', 'final', 'reaction', 'unlabel', 'review', 'thread_reply', 'resolve')),
     repository_id bigint not null references repository (id),
     number        bigint not null,
     run_id        text references run (id),

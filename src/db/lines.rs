@@ -1,12 +1,9 @@
 //! Lines of work: a branch, later its pull request.
 
-use std::fmt;
-use std::str::FromStr;
-
 use sqlx::Row as _;
 
 use super::{Conn, Row, parsed, parsed_or_null};
-use crate::model::{LineId, Millis, Number, RepositoryId, Sha, ThreadId};
+use crate::model::{LineId, LineState, Millis, Number, RepositoryId, Sha, ThreadId};
 
 /// One line of work of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,53 +24,14 @@ pub struct Line {
     pub head: Option<Sha>,
     /// Whether work goes on here.
     pub state: LineState,
-}
-
-/// Where a line is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineState {
-    /// The next dispatch goes on with it.
-    Open,
-    /// A fresh dispatch opened another one.
-    Superseded,
-    /// Its pull request was merged.
-    Merged,
-    /// Its pull request was closed.
-    Closed,
-}
-
-impl LineState {
-    const WORDS: [(LineState, &'static str); 4] = [
-        (LineState::Open, "open"),
-        (LineState::Superseded, "superseded"),
-        (LineState::Merged, "merged"),
-        (LineState::Closed, "closed"),
-    ];
-}
-
-impl fmt::Display for LineState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = Self::WORDS.iter().find(|(state, _)| state == self).map_or("", |(_, word)| word);
-        f.write_str(word)
-    }
-}
-
-/// A stored state that this version does not know.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no state of a line")]
-pub struct UnknownLineState(String);
-
-impl FromStr for LineState {
-    type Err = UnknownLineState;
-
-    fn from_str(text: &str) -> Result<Self, UnknownLineState> {
-        let found = Self::WORDS.iter().find(|(_, word)| *word == text);
-        found.map(|(state, _)| *state).ok_or_else(|| UnknownLineState(text.to_owned()))
-    }
+    /// When feedback on its pull request is to be acted on.
+    pub follow_up_at: Option<Millis>,
+    /// Whether somebody turned automatic follow-ups off here.
+    pub paused: bool,
 }
 
 const COLUMNS: &str =
-    "select id, thread_id, repository_id, branch, base_branch, pull_number, head_sha, state from line";
+    "select id, thread_id, repository_id, branch, base_branch, pull_number, head_sha, state, follow_up_at, paused from line";
 
 /// The line with this identity.
 pub async fn get(conn: &mut Conn, id: LineId) -> sqlx::Result<Line> {
@@ -148,7 +106,73 @@ pub async fn open(
     .bind(now)
     .execute(conn)
     .await?;
-    Ok(Line { id, thread, repository, branch, base_branch: None, pull: None, head: None, state: LineState::Open })
+    Ok(Line {
+        id,
+        thread,
+        repository,
+        branch,
+        base_branch: None,
+        pull: None,
+        head: None,
+        state: LineState::Open,
+        follow_up_at: None,
+        paused: false,
+    })
+}
+
+/// Goes on with a line: another one that was open is superseded.
+pub async fn reopen(conn: &mut Conn, line: &Line) -> sqlx::Result<()> {
+    sqlx::query("update line set state = 'superseded' where thread_id = $1 and state = 'open' and id <> $2")
+        .bind(line.thread.to_string())
+        .bind(line.id.to_string())
+        .execute(&mut *conn)
+        .await?;
+    set_state(conn, line.id, LineState::Open).await?;
+    Ok(())
+}
+
+/// The newest line of a thread, whatever became of it.
+pub async fn newest_of(conn: &mut Conn, thread: ThreadId) -> sqlx::Result<Option<Line>> {
+    let row = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} where thread_id = $1 order by id desc limit 1")))
+        .bind(thread.to_string())
+        .fetch_optional(conn)
+        .await?;
+    row.map(|row| read(&row)).transpose()
+}
+
+/// Says when feedback on a line's pull request is to be acted on; `None`: there is none that waits.
+pub async fn set_follow_up_at(conn: &mut Conn, id: LineId, at: Option<Millis>) -> sqlx::Result<()> {
+    sqlx::query("update line set follow_up_at = $2 where id = $1").bind(id.to_string()).bind(at).execute(conn).await?;
+    Ok(())
+}
+
+/// Turns automatic follow-ups on a line off or on.
+pub async fn set_paused(conn: &mut Conn, id: LineId, paused: bool) -> sqlx::Result<()> {
+    sqlx::query("update line set paused = $2 where id = $1")
+        .bind(id.to_string())
+        .bind(i64::from(paused))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Lines with feedback whose time has come and whose threads have no live work; while one works, feedback waits (B24).
+pub async fn with_feedback(conn: &mut Conn, now: Millis) -> sqlx::Result<Vec<Line>> {
+    let sql = format!(
+        "{COLUMNS} where follow_up_at <= $1 and paused = 0 and not exists (select 1 from run where run.thread_id = line.thread_id \
+         and run.lane = 'work' and run.status <> 'done') order by follow_up_at, id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now).fetch_all(conn).await?;
+    rows.iter().map(read).collect()
+}
+
+/// When the next feedback that waits for a quiet time is due.
+pub async fn next_feedback(conn: &mut Conn, now: Millis) -> sqlx::Result<Option<Millis>> {
+    sqlx::query("select min(follow_up_at) from line where follow_up_at > $1 and paused = 0")
+        .bind(now)
+        .fetch_one(conn)
+        .await?
+        .try_get(0)
 }
 
 /// Records what became of a line: base branch, pushed head, pull request.
@@ -191,5 +215,7 @@ fn read(row: &Row) -> sqlx::Result<Line> {
         pull: row.try_get::<Option<i64>, _>("pull_number")?.map(Number),
         head: parsed_or_null(row, "head_sha")?,
         state: parsed(row, "state")?,
+        follow_up_at: row.try_get("follow_up_at")?,
+        paused: row.try_get::<i64, _>("paused")? == 1,
     })
 }

@@ -3,6 +3,8 @@
 //! SQL is text that SQLite and PostgreSQL both understand (`$1` parameters, integer milliseconds, JSON as text). On SQLite one
 //! connection writes and a few read; write transactions begin IMMEDIATE, because an upgrade from reading to writing cannot wait.
 
+pub mod answered;
+pub mod cleanups;
 pub mod decisions;
 pub mod deliveries;
 pub mod lines;
@@ -40,7 +42,10 @@ const PAGE_BYTES: u32 = 8192;
 /// Pages in the log after which the writer itself writes it back (64 MiB): only if [`Db::checkpoint`] could not keep up.
 const LOG_PAGES: &str = "8000";
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "init", include_str!("../../migrations/0001_init.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "init", include_str!("../../migrations/0001_init.sql")),
+    (2, "follow_ups", include_str!("../../migrations/0002_follow_ups.sql")),
+];
 
 /// The open database: one writer, a few readers.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use super::{Conn, Row, json, json_or_null, parsed, parsed_or_null, to_json};
 use crate::config::Limits;
 use crate::model::{
-    AccountId, Ask, Kind, Lane, LineId, Millis, Number, Outcome, Phase, Reason, RepoName, RepositoryId, RunId, Session,
+    AccountId, Ask, Feedback, Kind, Lane, LineId, Millis, Number, Outcome, Phase, Reason, RepoName, RepositoryId, RunId, Session,
     Sha, Status, ThreadId, Usage,
 };
 
@@ -112,6 +112,32 @@ pub struct Run {
     pub left_processes: Option<i64>,
     /// It is over, and its runner was never told or its result never seen.
     pub unsettled: bool,
+    /// A review started it, not a person's command.
+    pub automatic: bool,
+    /// Reviews and comments that it acts on; `None` before they were gathered.
+    pub feedback: Option<Feedback>,
+    /// The session of an earlier run with which its agent goes on.
+    pub resumed: Option<Session>,
+    /// How its session began, where people may have expected otherwise.
+    pub session_note: Option<String>,
+    /// Why a further turn is needed.
+    pub again: Option<Again>,
+    /// What the turns before this one used.
+    pub usage_before: Option<Usage>,
+    /// GitHub's id of the review that it submitted.
+    pub review_id: Option<i64>,
+    /// Its page.
+    pub review_url: Option<String>,
+}
+
+/// Why an agent is asked once more within a run.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Again {
+    /// Its answer lacked something: it goes on in the same session.
+    Missing(String),
+    /// The runner no longer has the session: it begins anew with everything that was said.
+    SessionLost,
 }
 
 impl Run {
@@ -165,14 +191,16 @@ pub struct NewRun {
     pub limits: Limits,
     /// When the requester's right to ask was confirmed.
     pub allowed_at: Millis,
+    /// Whether a review starts it, not a person's command.
+    pub automatic: bool,
 }
 
 /// Queues a run; a unique violation says that the lane has a live one.
 pub async fn insert(conn: &mut Conn, run: &NewRun, now: Millis) -> sqlx::Result<()> {
     sqlx::query(
         "insert into run (id, thread_id, line_id, repository_id, lane, kind, ask, requester_id, requester_login, retry_of, attempt, \
-         agent, chosen_by, model, profile, wanted_runner, limits, queued_at, allowed_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         agent, chosen_by, model, profile, wanted_runner, limits, queued_at, allowed_at, automatic) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(run.id.to_string())
     .bind(run.thread.to_string())
@@ -193,6 +221,7 @@ pub async fn insert(conn: &mut Conn, run: &NewRun, now: Millis) -> sqlx::Result<
     .bind(to_json(&run.limits)?)
     .bind(now)
     .bind(run.allowed_at)
+    .bind(i64::from(run.automatic))
     .execute(conn)
     .await?;
     Ok(())
@@ -222,12 +251,41 @@ pub async fn live(conn: &mut Conn) -> sqlx::Result<Vec<Run>> {
 
 /// The runs of a thread, newest first.
 pub async fn of_thread(conn: &mut Conn, thread: ThreadId, limit: i64) -> sqlx::Result<Vec<Run>> {
-    let rows = sqlx::query("select * from run where thread_id = $1 order by queued_at desc, id desc limit $2")
+    let rows = sqlx::query("select * from run where thread_id = $1 and discarded = 0 order by queued_at desc, id desc limit $2")
         .bind(thread.to_string())
         .bind(limit)
         .fetch_all(conn)
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// The runs of a line, newest first.
+pub async fn of_line(conn: &mut Conn, line: LineId, limit: i64) -> sqlx::Result<Vec<Run>> {
+    let rows = sqlx::query("select * from run where line_id = $1 and discarded = 0 order by queued_at desc, id desc limit $2")
+        .bind(line.to_string())
+        .bind(limit)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// How many follow-ups reviews have started on a line since a time.
+pub async fn automatic_since(conn: &mut Conn, line: LineId, since: Millis) -> sqlx::Result<i64> {
+    sqlx::query("select count(*) from run where line_id = $1 and automatic = 1 and queued_at >= $2")
+        .bind(line.to_string())
+        .bind(since)
+        .fetch_one(conn)
+        .await?
+        .try_get(0)
+}
+
+/// Discards the history of a thread: its runs are listed no longer. Answers how many there were.
+pub async fn discard(conn: &mut Conn, thread: ThreadId) -> sqlx::Result<u64> {
+    let done = sqlx::query("update run set discarded = 1 where thread_id = $1 and status = 'done' and discarded = 0")
+        .bind(thread.to_string())
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected())
 }
 
 /// The run that attempts another one again; the first of them if there are several.
@@ -256,7 +314,7 @@ pub async fn filtered(conn: &mut Conn, filter: &Filter) -> sqlx::Result<Vec<Run>
     let rows = sqlx::query(
         "select run.* from run join thread on thread.id = run.thread_id join repository on repository.id = run.repository_id \
          where ($1 is null or (lower(repository.owner) = lower($1) and lower(repository.name) = lower($2))) \
-         and ($3 is null or thread.number = $3) order by run.queued_at desc, run.id desc limit $4",
+         and ($3 is null or thread.number = $3) and run.discarded = 0 order by run.queued_at desc, run.id desc limit $4",
     )
     .bind(filter.repo.as_ref().map(|repo| repo.owner.clone()))
     .bind(filter.repo.as_ref().map(|repo| repo.name.clone()))
@@ -452,6 +510,51 @@ pub async fn set_started(conn: &mut Conn, id: RunId, at: Millis) -> sqlx::Result
     Ok(())
 }
 
+/// Records what a run acts on and in which session, once, with the plan.
+pub async fn set_brief(
+    conn: &mut Conn,
+    id: RunId,
+    feedback: &Feedback,
+    resumed: Option<&Session>,
+    note: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query("update run set feedback = $2, resumed = $3, session_note = $4 where id = $1")
+        .bind(id.to_string())
+        .bind(to_json(feedback)?)
+        .bind(resumed.map(to_json).transpose()?)
+        .bind(note)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Asks the agent once more: the next turn begins with an empty journal. False if the run is not in that turn any more.
+pub async fn next_turn(conn: &mut Conn, run: &Run, again: &Again, resumed: Option<&Session>) -> sqlx::Result<bool> {
+    let done = sqlx::query(
+        "update run set turn = turn + 1, again = $3, resumed = $4, usage_before = $5, journal_offset = 0, tries = 0, failures = 0 \
+         where id = $1 and turn = $2 and status = 'running'",
+    )
+    .bind(run.id.to_string())
+    .bind(run.turn)
+    .bind(to_json(again)?)
+    .bind(resumed.map(to_json).transpose()?)
+    .bind(run.usage.as_ref().map(to_json).transpose()?)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Records the review that GitHub confirmed.
+pub async fn set_review(conn: &mut Conn, id: RunId, review: i64, url: &str) -> sqlx::Result<()> {
+    sqlx::query("update run set review_id = $2, review_url = $3 where id = $1")
+        .bind(id.to_string())
+        .bind(review)
+        .bind(url)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Stores the agent's validated answer.
 pub async fn set_answer(conn: &mut Conn, id: RunId, answer: &serde_json::Value) -> sqlx::Result<()> {
     sqlx::query("update run set answer = $2 where id = $1")
@@ -604,5 +707,13 @@ fn read(row: &Row) -> sqlx::Result<Run> {
         work: json_or_null(row, "work")?,
         left_processes: row.try_get("left_processes")?,
         unsettled: row.try_get::<i64, _>("unsettled")? == 1,
+        automatic: row.try_get::<i64, _>("automatic")? == 1,
+        feedback: json_or_null(row, "feedback")?,
+        resumed: json_or_null(row, "resumed")?,
+        session_note: row.try_get("session_note")?,
+        again: json_or_null(row, "again")?,
+        usage_before: json_or_null(row, "usage_before")?,
+        review_id: row.try_get("review_id")?,
+        review_url: row.try_get("review_url")?,
     })
 }

@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 
 use super::{Conn, Row, json, parsed_or_null, to_json};
-use crate::model::{Account, AccountId, Millis, Number, Place, RepositoryId, RunId, ThreadId};
+use crate::model::{Account, AccountId, LineId, Millis, Number, Place, RepositoryId, RunId, ThreadId};
 
 /// One trigger as it is stored.
 #[derive(Clone, Debug)]
@@ -48,6 +48,35 @@ pub async fn insert(conn: &mut Conn, trigger: &Trigger, now: Millis) -> sqlx::Re
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Has a trigger wait for the follow-up of a line.
+pub async fn set_waiting(conn: &mut Conn, key: &str, line: LineId) -> sqlx::Result<()> {
+    sqlx::query("update trigger set waiting = 1, line_id = $2 where key = $1")
+        .bind(key)
+        .bind(line.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The triggers that wait for a line's follow-up, in the order in which they came.
+pub async fn waiting_for(conn: &mut Conn, line: LineId) -> sqlx::Result<Vec<Trigger>> {
+    let rows = sqlx::query("select * from trigger where line_id = $1 and waiting = 1 order by created_at, key")
+        .bind(line.to_string())
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Ends the waiting of a line's triggers: a run consumes them, or a reason was given why none does.
+pub async fn settle_waiting(conn: &mut Conn, line: LineId, run: Option<RunId>) -> sqlx::Result<()> {
+    sqlx::query("update trigger set waiting = 0, run_id = $2 where line_id = $1 and waiting = 1")
+        .bind(line.to_string())
+        .bind(run.map(|id| id.to_string()))
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Whether a trigger with this key was seen before.

@@ -8,7 +8,7 @@ mod wire;
 
 use std::fmt;
 
-use crate::model::{Account, InstallationId, Number, RepoName, RepositoryId};
+use crate::model::{Account, InstallationId, Millis, Number, RepoName, RepositoryId};
 
 pub use read::{lane_of, parse};
 
@@ -170,6 +170,10 @@ pub struct IssueText {
     pub author: Option<Sender>,
     /// Whether it was open.
     pub state_open: bool,
+    /// When it had last changed, as far as the delivery says.
+    pub updated_at: Option<Millis>,
+    /// The branch that a pull request brings, where the delivery describes the pull request itself.
+    pub head_branch: Option<String>,
     /// Link to it.
     pub html_url: String,
 }

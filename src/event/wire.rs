@@ -216,7 +216,19 @@ pub(super) struct Issue {
     #[serde(default)]
     pub merged: Option<bool>,
     #[serde(default)]
+    pub updated_at: Option<Text>,
+    /// There only on a pull request.
+    #[serde(default)]
+    pub head: Option<Head>,
+    #[serde(default)]
     pub performed_via_github_app: Option<App>,
+}
+
+/// What a pull request brings.
+#[derive(Deserialize)]
+pub(super) struct Head {
+    #[serde(default)]
+    pub r#ref: Text,
 }
 
 #[derive(Deserialize)]

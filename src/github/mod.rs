@@ -17,6 +17,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod token;
+pub mod users;
 
 pub use client::{As, GitHub, Reply};
 pub use error::ApiError;

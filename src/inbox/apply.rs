@@ -4,25 +4,28 @@ use tracing::info;
 
 use super::Trouble;
 use super::facts::{self, GitHubFacts};
+use super::feedback;
 use super::screen::{Asked, Screened};
 use crate::agent::BUILT_IN;
 use crate::config::Limits;
 use crate::context::Context;
 use crate::db::decisions::Decision as Record;
 use crate::db::deliveries::Delivery;
-use crate::db::lines::{Line, LineState};
+use crate::db::lines::Line;
 use crate::db::reports::{NewReport, Payload};
+use crate::db::runs::Run;
 use crate::db::threads::Thread;
 use crate::db::triggers::Trigger;
 use crate::db::{self, Conn};
 use crate::event::{Envelope, LifeChange, label_trigger_key, trigger_key};
-use crate::github::pulls;
-use crate::model::{Ask, Lane, Millis, Number, Place, Reaction, Repository, RunId, Status};
+use crate::model::{Ask, Kind, LineState, Millis, Number, Place, Reaction, Repository, RunId, Status};
 use crate::queue;
 use crate::report::wording;
 use crate::run::start::{NewWork, start};
 use crate::trigger::allow;
-use crate::trigger::decide::{Decision, Facts, LastRun, LiveRun, ProfileFacts, Question, Start, Wish, decide};
+use crate::trigger::decide::{
+    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, Start, Wish, decide,
+};
 use crate::trigger::{help, policy};
 
 const HOUR: Millis = 3_600_000;
@@ -127,7 +130,7 @@ async fn life(
     let Some(line) = line else {
         return ignored(context, delivery, envelope, Some(repository), "not_used", not_used).await;
     };
-    let ended = facts::pull_state(context, repository, number).await?;
+    let ended = facts::ended(facts::pull_of(context, repository, number).await?.as_ref());
     let now = context.clock.now();
     let mut tx = context.db.begin().await?;
     let open = db::lines::open_of(&mut tx, line.thread).await?;
@@ -165,7 +168,10 @@ async fn life(
 /// What the tables know of the place where somebody asked.
 struct Scene {
     thread: Option<Thread>,
+    /// The line of the pull request on which it was said, else the open one, else the newest.
     line: Option<Line>,
+    /// Whether it was said on a pull request whose branch is a line's.
+    on_ours: bool,
     /// The issue or pull request whose words are the ask.
     subject: Number,
 }
@@ -175,15 +181,20 @@ async fn scene(conn: &mut Conn, repository: &Repository, asked: &Asked) -> Resul
         true => db::lines::by_pull(&mut *conn, repository.id, asked.number).await?,
         false => None,
     };
-    let thread = match ours {
+    let on_ours = ours.is_some();
+    let thread = match &ours {
         Some(line) => Some(db::threads::get(&mut *conn, line.thread).await?),
         None => db::threads::find(&mut *conn, repository.id, asked.number).await?,
     };
-    let line = match thread {
-        Some(thread) => db::lines::open_of(conn, thread.id).await?,
-        None => None,
+    let line = match (ours, thread) {
+        (Some(line), _) => Some(line),
+        (None, Some(thread)) => match db::lines::open_of(&mut *conn, thread.id).await? {
+            Some(open) => Some(open),
+            None => db::lines::newest_of(conn, thread.id).await?,
+        },
+        (None, None) => None,
     };
-    Ok(Scene { thread, line, subject: thread.map_or(asked.number, |thread| thread.number) })
+    Ok(Scene { thread, line, on_ours, subject: thread.map_or(asked.number, |thread| thread.number) })
 }
 
 /// A pull request is ours if its branch is a line's, whoever opened it; the number is only a cache.
@@ -192,12 +203,16 @@ async fn adopt(context: &Context, repository: &Repository, asked: &Asked) -> Res
     if !asked.on_pull || db::lines::by_pull(&mut conn, repository.id, asked.number).await?.is_some() {
         return Ok(());
     }
+    // Where the delivery tells the branch, nobody is asked about pull requests that cannot be ours.
+    if let Some(branch) = &asked.issue.head_branch
+        && db::lines::by_branch(&mut conn, repository.id, branch).await?.is_none()
+    {
+        return Ok(());
+    }
     drop(conn);
-    let pull = match pulls::get(&context.github, repository, asked.number).await {
-        Ok(pull) if pull.is_from(repository.id) => pull,
-        Ok(_) => return Ok(()),
-        Err(error) if error.is_not_found() => return Ok(()),
-        Err(error) => return Err(error.into()),
+    let Some(pull) = facts::pull_of(context, repository, asked.number).await?.filter(|pull| pull.is_from(repository.id))
+    else {
+        return Ok(());
     };
     let mut tx = context.db.begin().await?;
     if let Some(line) = db::lines::by_branch(&mut tx, repository.id, &pull.head.r#ref).await? {
@@ -214,24 +229,26 @@ async fn answer(
     repository: &Repository,
     asked: &Asked,
 ) -> Result<(), Trouble> {
+    let ignore = async |reason: &str, detail: &str| {
+        ignored(context, delivery, envelope, Some(repository), reason, detail).await
+    };
     adopt(context, repository, asked).await?;
     let before = scene(&mut *context.db.read().await?, repository, asked).await?;
-    let (gathered, pull_ended) = tokio::join!(facts::gather(context, repository, asked, before.subject), async {
-        match before.line.as_ref().and_then(|line| line.pull) {
-            Some(pull) => facts::pull_state(context, repository, pull).await,
-            None => Ok(None),
-        }
-    });
-    let Some(github) = gathered? else {
+    if asked.wishes.is_empty() && !before.on_ours {
+        return ignore("not_ours", "reviews of other people's pull requests start nothing").await;
+    }
+    let open_line = before.line.as_ref().filter(|line| line.state == LineState::Open);
+    let pull = if asked.on_pull { Some(asked.number) } else { open_line.and_then(|line| line.pull) };
+    let Some(github) = facts::gather(context, repository, asked, (before.subject, pull)).await? else {
         // Strangers get silence: an answer would let anybody make the bot write.
-        return ignored(context, delivery, envelope, Some(repository), "stranger", "the actor may not write here")
-            .await;
+        return ignore("stranger", "the actor may not write here").await;
     };
-    let keys = match keys(asked, &github) {
-        Some(keys) => keys,
-        None => {
-            let detail = "the label was taken off again";
-            return ignored(context, delivery, envelope, Some(repository), "label_gone", detail).await;
+    let received = feedback::receive(context, repository, asked, (&before, &github)).await?;
+    let keys = match keys(context, delivery, asked, &github, received.is_some())? {
+        Keys::Of(keys) => keys,
+        Keys::LabelGone => return ignore("label_gone", "the label was taken off again").await,
+        Keys::OtherActor => {
+            return ignore("label_by_other", "somebody else put the label on since, and is decided about alone").await;
         }
     };
     let positions: Vec<RunId> = queue::turns(context).await?.into_iter().map(|(run, _)| run).collect();
@@ -239,11 +256,16 @@ async fn answer(
     let now = context.clock.now();
     let mut tx = context.db.begin().await?;
     db::repositories::upsert(&mut tx, repository, now).await?;
-    let ended = pull_ended?;
-    if let (Some(line), Some(ended)) = (before.line, ended) {
+    if let (Some(line), Some(_)) = (open_line, pull)
+        && let Some(ended) = facts::ended(github.pull.as_ref())
+        && line.pull == pull
+    {
         db::lines::set_state(&mut tx, line.id, ended).await?;
     }
     let mut rings = Vec::new();
+    if let Some(received) = &received {
+        feedback::keep(&mut tx, (delivery, repository, asked), received, now).await?;
+    }
     for (wish, key) in asked.wishes.iter().zip(&keys) {
         let act = Act { context, delivery, repository, asked, github: &github, wish, key, positions: &positions, now };
         // Looked at anew for each wish: the one before, or somebody on the pull request, may have changed it.
@@ -257,15 +279,53 @@ async fn answer(
     }
     context.wake.runs.notify_one();
     context.wake.reports.notify_one();
+    context.wake.feedback.notify_one();
     Ok(())
 }
 
-/// The unique keys of the wishes; `None` if the label that they stand for is gone.
-fn keys(asked: &Asked, github: &GitHubFacts) -> Option<Vec<String>> {
-    match asked.said_at {
-        Some(place) => Some((1..=asked.wishes.len()).map(|n| trigger_key(place, n)).collect()),
-        None => Some(vec![label_trigger_key(github.labeled_event?)]),
+/// The unique keys of the wishes, or why there are none.
+enum Keys {
+    Of(Vec<String>),
+    /// The label is not on any more.
+    LabelGone,
+    /// The label is on by somebody else's act.
+    OtherActor,
+}
+
+/// How long a labeled event is waited for that GitHub does not list yet.
+const LISTED_WITHIN: Millis = 60_000;
+/// An event this much older than what the delivery shows is an earlier one; GitHub's times are whole seconds.
+const SAME_MOMENT: Millis = 3_000;
+
+fn keys(
+    context: &Context,
+    delivery: &Delivery,
+    asked: &Asked,
+    github: &GitHubFacts,
+    review_waits: bool,
+) -> Result<Keys, Trouble> {
+    if let Some(place) = asked.said_at {
+        // The first key of a review is the review's own, which its feedback takes.
+        let first = if review_waits { 2 } else { 1 };
+        return Ok(Keys::Of((first..first + asked.wishes.len()).map(|n| trigger_key(place, n)).collect()));
     }
+    if !github.label_is_on {
+        return Ok(Keys::LabelGone);
+    }
+    // GitHub's lists may lag behind its webhooks, so that the newest event there is an earlier one, or none.
+    let shown_at = asked.issue.updated_at.unwrap_or(0);
+    let listed = github.labeled_event.as_ref().is_some_and(|event| event.at + SAME_MOMENT >= shown_at);
+    if !listed && context.clock.now() - delivery.received_at < LISTED_WITHIN {
+        return Err(facts::not_listed_yet(asked.number).into());
+    }
+    Ok(match &github.labeled_event {
+        None => Keys::LabelGone,
+        // Whoever puts the label on is asked about, and nobody else's right to counts for it (T14).
+        Some(event) if event.actor.as_ref().is_some_and(|actor| actor.account.id == asked.actor.id) => {
+            Keys::Of(vec![label_trigger_key(event.id)])
+        }
+        Some(_) => Keys::OtherActor,
+    })
 }
 
 /// One wish on its way into the tables.
@@ -293,12 +353,17 @@ impl Act<'_> {
         let decision = decide(self.wish, &facts);
         info!("{} by {}: {}", self.wish.verb(), self.asked.actor.login, word(&decision));
         let mut thread = scene.thread;
-        let mut rings = Vec::new();
+        let (mut rings, mut feedback_waits) = (Vec::new(), None);
         let (run, verdict, reason, detail) = match decision {
             Decision::Start(wanted) => {
                 let found = db::threads::ensure(&mut *tx, self.repository.id, scene.subject, self.now).await?;
                 thread = Some(found);
-                match start(&mut *tx, &self.new_work(found, &wanted, facts.limits), self.now).await? {
+                let work = self.new_work(found, &wanted, facts.limits);
+                if let (Some(line), Kind::FollowUp) = (&scene.line, wanted.kind) {
+                    // What reviewers said is in the follow-up that a person asks for, too.
+                    feedback_waits = Some(line.id);
+                }
+                match start(&mut *tx, &work, self.now).await? {
                     Some(run) => (Some(run), "accepted", "queued", format!("run {run} is queued for {}", wanted.agent)),
                     None => return Err(anyhow::anyhow!("the lane was taken between decision and start").into()),
                 }
@@ -312,11 +377,27 @@ impl Act<'_> {
                     None => return Err(anyhow::anyhow!("the lane was taken between decision and start").into()),
                 }
             }
-            Decision::Cancel { run } => {
-                db::runs::request_cancel(&mut *tx, run, &self.asked.actor.login, self.now).await?;
-                db::reports::touch_status(&mut *tx, run, self.now).await?;
-                rings.push(run);
-                (Some(run), "accepted", "canceled", format!("run {run} is to end"))
+            Decision::Cancel { runs } => {
+                for run in &runs {
+                    db::runs::request_cancel(&mut *tx, *run, &self.asked.actor.login, self.now).await?;
+                    db::reports::touch_status(&mut *tx, *run, self.now).await?;
+                }
+                let named: Vec<String> = runs.iter().map(RunId::to_string).collect();
+                rings.extend(&runs);
+                (runs.first().copied(), "accepted", "canceled", format!("to end: {}", named.join(", ")))
+            }
+            Decision::Pause { line, paused, text } => {
+                db::lines::set_paused(&mut *tx, line, paused).await?;
+                if !paused && !db::triggers::waiting_for(&mut *tx, line).await?.is_empty() {
+                    db::lines::set_follow_up_at(&mut *tx, line, Some(self.now)).await?;
+                }
+                self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
+                (None, "accepted", if paused { "paused" } else { "resumed" }, text)
+            }
+            Decision::Discard => {
+                let text = self.discard(&mut *tx, scene).await?;
+                self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
+                (None, "accepted", "discarded", text)
             }
             Decision::Answer(question) => {
                 let text = self.answer_to(&mut *tx, scene, question).await?;
@@ -346,32 +427,58 @@ impl Act<'_> {
             run: consumes,
         };
         db::triggers::insert(&mut *tx, &trigger, self.now).await?;
+        if let (Some(line), Some(run)) = (feedback_waits, run) {
+            db::triggers::settle_waiting(&mut *tx, line, Some(run)).await?;
+            db::lines::set_follow_up_at(&mut *tx, line, None).await?;
+        }
         self.record(tx, scene, run, (verdict, reason, detail)).await?;
         Ok(rings)
     }
 
+    /// Forgets the runs that are over; their files go as soon as their runners answer (B41).
+    async fn discard(&self, tx: &mut Conn, scene: &Scene) -> Result<String, Trouble> {
+        let Some(thread) = scene.thread else { return Err(anyhow::anyhow!("a thread with runs exists").into()) };
+        let runs = db::runs::discard(&mut *tx, thread.id).await?;
+        let runners = db::cleanups::ask(&mut *tx, thread.id, self.now).await?;
+        if let Some(line) = scene.line.as_ref().filter(|line| line.state == LineState::Open && line.pull.is_none()) {
+            // Without a pull request nothing of it is left to go on with.
+            db::lines::set_state(tx, line.id, LineState::Superseded).await?;
+        }
+        Ok(wording::discarded(runs, runners))
+    }
+
     async fn facts(&self, tx: &mut Conn, scene: &Scene) -> Result<Facts, Trouble> {
         let config = &self.context.config;
-        let (mut live, mut last, mut line_agent) = (None, None, None);
+        let (mut live, mut last, mut review_agent) = (Vec::new(), None, None);
         if let Some(thread) = scene.thread {
-            let run = db::runs::live_of(&mut *tx, thread.id, Lane::Work).await?;
-            live = run.map(|run| LiveRun {
-                id: run.id,
-                status: run.status,
-                canceling: run.cancel_at.is_some(),
-                out_of_sight: run.unreachable_since.is_some(),
-            });
             let runs = db::runs::of_thread(&mut *tx, thread.id, HISTORY).await?;
-            let work = || runs.iter().filter(|run| run.lane == Lane::Work);
-            last = work()
-                .find(|run| run.status == Status::Done)
-                .and_then(|run| Some(LastRun { id: run.id, outcome: run.outcome?, attempt: run.attempt }));
-            line_agent = scene
-                .line
-                .as_ref()
-                .and_then(|line| work().find(|run| run.line == Some(line.id)))
-                .map(|run| run.agent.clone());
+            live = runs.iter().filter(|run| run.status != Status::Done).map(live_run).collect();
+            last = runs.iter().find(|run| run.status == Status::Done).and_then(|run| {
+                Some(LastRun { id: run.id, kind: run.kind, outcome: run.outcome?, attempt: run.attempt })
+            });
+            review_agent = runs.iter().find(|run| run.kind == Kind::Review).map(|run| run.agent.clone());
         }
+        let line = match &scene.line {
+            Some(line) => {
+                let newest = db::runs::of_line(&mut *tx, line.id, 1).await?.pop();
+                Some(LineFacts {
+                    id: line.id,
+                    state: line.state,
+                    pull: line.pull,
+                    base: line.base_branch.clone(),
+                    agent: newest.map(|run| run.agent),
+                })
+            }
+            None => None,
+        };
+        let pull = self.github.pull.as_ref().filter(|_| self.asked.on_pull).map(|pull| PullFacts {
+            number: pull.number,
+            ours: scene.on_ours,
+            open: pull.is_open(),
+            merged: pull.is_merged(),
+            head: pull.head.sha.clone(),
+            base: pull.base.r#ref.clone(),
+        });
         let agents = BUILT_IN.iter().map(|name| (*name).to_owned()).chain(config.agents.keys().cloned()).collect();
         let profiles = config
             .profiles
@@ -385,11 +492,11 @@ impl Act<'_> {
         Ok(Facts {
             open: self.github.open,
             archived: self.github.archived,
-            foreign_pull: self.asked.on_pull && scene.subject == self.asked.number,
+            pull,
             live,
             last,
-            line_agent,
-            line_base: scene.line.as_ref().and_then(|line| line.base_branch.clone()),
+            line,
+            review_agent,
             policy: self.github.policy.clone(),
             agents,
             profiles,
@@ -405,8 +512,9 @@ impl Act<'_> {
     }
 
     fn new_work(&self, thread: Thread, wanted: &Start, limits: Limits) -> NewWork {
-        // Words come from the delivery where it carries them; on one of our pull requests the task is the issue's.
-        let same = self.asked.number == thread.number;
+        // Words come from the delivery where it carries them; on one of our pull requests the task is the issue's. A review is about the
+        // pull request on which it is asked for.
+        let same = self.asked.number == thread.number || wanted.kind == Kind::Review;
         let (title, body, author) = if same {
             let author = self.asked.issue.author.as_ref().map(|author| author.account.login.clone());
             (self.asked.issue.title.clone(), self.asked.issue.body.clone(), author)
@@ -424,9 +532,14 @@ impl Act<'_> {
                 base: wanted.base.clone(),
                 fresh: wanted.fresh,
                 requester: self.asked.actor.clone(),
+                told_on: match wanted.kind {
+                    Kind::Task => None,
+                    Kind::FollowUp | Kind::Review => Some(self.asked.number),
+                },
+                pin: wanted.pin.clone(),
             },
             retry_of: None,
-            line: None,
+            line: wanted.line,
             agent: wanted.agent.clone(),
             chosen_by: wanted.chosen_by.as_str().to_owned(),
             model: wanted.model.clone(),
@@ -434,6 +547,7 @@ impl Act<'_> {
             runner: wanted.runner.clone(),
             limits,
             allowed_at: self.now,
+            automatic: false,
         }
     }
 
@@ -496,11 +610,24 @@ impl Act<'_> {
     }
 }
 
+fn live_run(run: &Run) -> LiveRun {
+    LiveRun {
+        id: run.id,
+        lane: run.lane,
+        status: run.status,
+        canceling: run.cancel_at.is_some(),
+        out_of_sight: run.unreachable_since.is_some(),
+    }
+}
+
 fn word(decision: &Decision) -> &'static str {
     match decision {
         Decision::Start(_) => "a run is queued",
         Decision::Retry { .. } => "the last run is attempted again",
-        Decision::Cancel { .. } => "the live run is to end",
+        Decision::Cancel { .. } => "what is live is to end",
+        Decision::Pause { paused: true, .. } => "automatic follow-ups are paused",
+        Decision::Pause { paused: false, .. } => "automatic follow-ups are resumed",
+        Decision::Discard => "the history is discarded",
         Decision::Answer(_) => "answered",
         Decision::Refuse { reason, .. } => reason,
     }

@@ -1,9 +1,10 @@
 //! What GitHub says at the time of a decision, asked all at once: the decision stands on the path from a label to a working agent.
 
 use crate::context::Context;
-use crate::db::lines::LineState;
-use crate::github::{ApiError, issues, permission, pulls};
-use crate::model::{Account, Number, Repository};
+use crate::github::issues::{self, Labeled};
+use crate::github::pulls::{self, PullRequest};
+use crate::github::{ApiError, permission};
+use crate::model::{Account, LineState, Number, Repository};
 use crate::run::plan::{self, PlanError};
 use crate::trigger::decide::{Standing, standing};
 use crate::trigger::policy::Policy;
@@ -25,8 +26,12 @@ pub struct GitHubFacts {
     pub author: Option<String>,
     /// `.github/track.yml`, or what is wrong with it.
     pub policy: Result<Policy, String>,
-    /// Id of the newest `labeled` event of the trigger label; `None` where no label is meant or it was taken off again.
-    pub labeled_event: Option<i64>,
+    /// Whether the trigger label is on; false where no label is meant.
+    pub label_is_on: bool,
+    /// The newest `labeled` event of the trigger label as far as GitHub lists it, while the label is on.
+    pub labeled_event: Option<Labeled>,
+    /// The pull request that it is about.
+    pub pull: Option<PullRequest>,
 }
 
 /// Whether the actor may ask, by GitHub's answer for that account alone. An error is no answer.
@@ -35,19 +40,26 @@ pub async fn entitled(context: &Context, repository: &Repository, actor: &Accoun
     Ok(standing(actor, found.role.may_write(), found.user) == Standing::Entitled)
 }
 
-/// Asks GitHub for everything that the decision needs, and whether the actor is entitled to one.
+/// Asks GitHub for everything that the decision needs, and whether the actor is entitled to one. `pull` is the pull request that it is about:
+/// the one on which it was said, else that of the open line.
 pub async fn gather(
     context: &Context,
     repository: &Repository,
     asked: &Asked,
-    subject: Number,
+    (subject, pull): (Number, Option<Number>),
 ) -> Result<Option<GitHubFacts>, Trouble> {
-    let (entitled, issue, about, policy, labeled) = tokio::join!(
+    let (entitled, issue, about, policy, labeled, pull) = tokio::join!(
         entitled(context, repository, &asked.actor),
         issues::get(&context.github, repository, subject),
         plan::about(context, repository),
         plan::policy(context, repository),
         labeled_event(context, repository, asked),
+        async {
+            match pull {
+                Some(number) => pull_of(context, repository, number).await,
+                None => Ok(None),
+            }
+        },
     );
     if !entitled? {
         return Ok(None);
@@ -62,7 +74,7 @@ pub async fn gather(
     let still_on =
         asked.label.as_ref().is_none_or(|label| issue.labels.iter().any(|on| on.name.eq_ignore_ascii_case(label)));
     let labeled_event = match (&asked.label, still_on) {
-        (Some(_), true) => Some(labeled?.ok_or_else(|| not_listed_yet(asked.number))?),
+        (Some(_), true) => labeled?,
         _ => None,
     };
     Ok(Some(GitHubFacts {
@@ -72,36 +84,47 @@ pub async fn gather(
         title: issue.title,
         body: issue.body,
         policy,
+        label_is_on: asked.label.is_some() && still_on,
         labeled_event,
+        pull: pull?,
     }))
 }
 
-async fn labeled_event(context: &Context, repository: &Repository, asked: &Asked) -> Result<Option<i64>, ApiError> {
+async fn labeled_event(
+    context: &Context,
+    repository: &Repository,
+    asked: &Asked,
+) -> Result<Option<Labeled>, ApiError> {
     match &asked.label {
-        Some(label) => {
-            Ok(issues::newest_labeled(&context.github, repository, asked.number, label).await?.map(|event| event.id))
-        }
+        Some(label) => issues::newest_labeled(&context.github, repository, asked.number, label).await,
         None => Ok(None),
     }
 }
 
-/// How the pull request of an open line ended, if it did: a merged or closed one is not gone on with.
-pub async fn pull_state(
+/// A pull request as it is now; `None` where there is none of that number.
+pub async fn pull_of(
     context: &Context,
     repository: &Repository,
-    pull: Number,
-) -> Result<Option<LineState>, ApiError> {
-    match pulls::get(&context.github, repository, pull).await {
-        Ok(pull) if pull.is_open() => Ok(None),
-        Ok(pull) if pull.is_merged() => Ok(Some(LineState::Merged)),
-        Ok(_) => Ok(Some(LineState::Closed)),
-        Err(error) if error.is_not_found() => Ok(Some(LineState::Closed)),
+    number: Number,
+) -> Result<Option<PullRequest>, ApiError> {
+    match pulls::get(&context.github, repository, number).await {
+        Ok(pull) => Ok(Some(pull)),
+        Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
+/// How the pull request of a line ended, if it did: a merged or closed one is not gone on with.
+pub fn ended(pull: Option<&PullRequest>) -> Option<LineState> {
+    match pull {
+        Some(pull) if pull.is_open() => None,
+        Some(pull) if pull.is_merged() => Some(LineState::Merged),
+        _ => Some(LineState::Closed),
+    }
+}
+
 /// GitHub's lists may lag behind its webhooks.
-fn not_listed_yet(number: Number) -> ApiError {
+pub fn not_listed_yet(number: Number) -> ApiError {
     ApiError::Unavailable {
         call: format!("events of #{number}"),
         message: "the labeled event is not listed yet".to_owned(),

@@ -5,6 +5,7 @@
 
 mod apply;
 mod facts;
+pub mod feedback;
 mod screen;
 pub mod sweep;
 
@@ -47,7 +48,7 @@ const NO_LANE: &str = "-";
 
 /// Why a delivery could not be handled now.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub enum Trouble {
     /// GitHub did not answer what the decision needs: a refusal that is retried, never an approval.
     GitHub(ApiError),
     /// Something broke in the bot.

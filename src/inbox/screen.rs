@@ -1,10 +1,11 @@
 //! What a delivery may be about, by itself: pure, before anybody is asked. Most deliveries end here.
 
-use crate::event::{self, Envelope, Event, IssueText, LifeChange};
+use crate::event::{self, Envelope, Event, IssueText, LifeChange, ReviewState, Said};
 use crate::model::{Account, Number, Place, looks_marked};
 use crate::trigger::choose::read_label;
 use crate::trigger::command;
 use crate::trigger::decide::Wish;
+use crate::trigger::feedback::Submitted;
 
 /// What is left of a delivery.
 #[derive(Clone, Debug)]
@@ -44,8 +45,10 @@ pub struct Asked {
     pub said_at: Option<event::Place>,
     /// The label that was put on.
     pub label: Option<String>,
-    /// What is wanted, in order.
+    /// What is wanted, in order; nothing in so many words where a review may want a follow-up.
     pub wishes: Vec<Wish>,
+    /// The review that was submitted.
+    pub review: Option<Submitted>,
     /// Title and text of the issue or pull request.
     pub issue: IssueText,
 }
@@ -78,6 +81,7 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
                 said_at: None,
                 label: Some(labeled.label.clone()),
                 wishes: vec![Wish::Label { selects: trigger.selects }],
+                review: None,
                 issue: labeled.issue.clone(),
             })),
         },
@@ -90,7 +94,8 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
                 .into_iter()
                 .map(|parsed| parsed.map_or_else(Wish::Mistake, Wish::Command))
                 .collect();
-            if wishes.is_empty() {
+            let review = submitted(said);
+            if wishes.is_empty() && review.is_none() {
                 return ignored("no_command", "it holds no command");
             }
             Screened::Asked(Box::new(Asked {
@@ -101,10 +106,21 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
                 said_at: Some(said.place),
                 label: None,
                 wishes,
+                review,
                 issue: said.issue.clone(),
             }))
         }
     }
+}
+
+/// The review that somebody submitted on a pull request, whatever it decides.
+fn submitted(said: &Said) -> Option<Submitted> {
+    let event::Place::Review { id, state } = said.place else { return None };
+    Some(Submitted {
+        id,
+        wants_changes: matches!(state, ReviewState::Commented | ReviewState::ChangesRequested),
+        says_something: !said.body.trim().is_empty(),
+    })
 }
 
 fn place_of(place: event::Place) -> Place {

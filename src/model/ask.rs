@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AccountId, InstallationId, RepositoryId};
+use super::ids::{AccountId, InstallationId, Number, RepositoryId, Sha};
 use super::state::words;
 use std::fmt;
 use std::str::FromStr;
@@ -95,6 +95,23 @@ pub struct Ask {
     pub fresh: bool,
     /// Who asked.
     pub requester: Account,
+    /// The pull request to review, and the commit to which the review is pinned; reviews only.
+    #[serde(default)]
+    pub pin: Option<Pin>,
+    /// Where on GitHub the run's status is told, if not on the thread's own issue or pull request.
+    #[serde(default)]
+    pub told_on: Option<Number>,
+}
+
+/// A pull request as it was when its review was asked for (B31).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The pull request.
+    pub pull: Number,
+    /// Its head.
+    pub head: Sha,
+    /// The branch where it leads.
+    pub base: String,
 }
 
 /// `owner/name` of a repository, valid by GitHub's rules and therefore safe in a path.

@@ -4,16 +4,18 @@
 
 mod ask;
 mod clock;
+mod feedback;
 mod ids;
 mod marker;
 mod session;
 mod state;
 mod usage;
 
-pub use ask::{Account, Ask, Kind, Lane, Place, Reaction, RepoName, Repository};
+pub use ask::{Account, Ask, Kind, Lane, Pin, Place, Reaction, RepoName, Repository};
 pub use clock::{Clock, Millis};
+pub use feedback::{Feedback, LineComment, ReviewWords};
 pub use ids::{AccountId, InstallationId, LineId, Number, RepositoryId, RunId, Sha, ThreadId, new_ulid};
 pub use marker::{MarkerKey, looks_marked};
 pub use session::Session;
-pub use state::{Outcome, Phase, Reason, Status};
+pub use state::{LineState, Outcome, Phase, Reason, Status};
 pub use usage::Usage;

@@ -87,6 +87,20 @@ words!(
 );
 
 words!(
+    /// Where a line of work is in its life.
+    LineState {
+        /// The next dispatch goes on with it.
+        Open => "open",
+        /// A fresh dispatch opened another one.
+        Superseded => "superseded",
+        /// Its pull request was merged.
+        Merged => "merged",
+        /// Its pull request was closed.
+        Closed => "closed",
+    }
+);
+
+words!(
     /// What a preparing run is doing (B05).
     Phase {
         /// Reaching the runner and looking at its tools.

@@ -4,6 +4,7 @@
 //! repeated after a crash at any byte, so each finds out what is there before it does anything.
 
 pub mod journal;
+pub mod mains;
 pub mod plan;
 pub mod prepare;
 pub mod publish;

@@ -8,7 +8,7 @@ use crate::db::reports::{NewReport, Payload};
 use crate::db::runs::{NewRun, Run};
 use crate::db::threads::Thread;
 use crate::db::{self, Conn};
-use crate::model::{Account, Ask, LineId, Millis, RunId};
+use crate::model::{Account, Ask, Kind, LineId, Millis, RunId};
 
 /// What is to be queued.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct NewWork {
     pub limits: Limits,
     /// When the requester's right to ask was confirmed.
     pub allowed_at: Millis,
+    /// Whether a review starts it, not a person's command.
+    pub automatic: bool,
 }
 
 impl NewWork {
@@ -53,6 +55,7 @@ impl NewWork {
             runner: run.wanted_runner.clone(),
             limits: run.limits.clone(),
             allowed_at,
+            automatic: false,
         })
     }
 }
@@ -62,14 +65,22 @@ pub async fn start(conn: &mut Conn, work: &NewWork, now: Millis) -> Result<Optio
     if db::runs::live_of(&mut *conn, work.thread.id, work.ask.kind.lane()).await?.is_some() {
         return Ok(None);
     }
-    let line = match work.line {
-        Some(id) => db::lines::get(&mut *conn, id).await?,
-        None => line_for(&mut *conn, work, now).await?,
+    let line = match (work.ask.kind, work.line) {
+        // A review takes nothing back, so it belongs to no line.
+        (Kind::Review, _) => None,
+        (_, Some(id)) => {
+            let line = db::lines::get(&mut *conn, id).await?;
+            db::lines::reopen(&mut *conn, &line).await?;
+            Some(id)
+        }
+        (_, None) => Some(line_for(&mut *conn, work, now).await?.id),
     };
+    // Whatever was to be tidied away is in use again.
+    db::cleanups::withdraw(&mut *conn, work.thread.id).await?;
     let run = NewRun {
         id: RunId::new(),
         thread: work.thread.id,
-        line: Some(line.id),
+        line,
         repository: work.thread.repository,
         ask: work.ask.clone(),
         retry_of: work.retry_of,
@@ -80,6 +91,7 @@ pub async fn start(conn: &mut Conn, work: &NewWork, now: Millis) -> Result<Optio
         wanted_runner: work.runner.clone(),
         limits: work.limits.clone(),
         allowed_at: work.allowed_at,
+        automatic: work.automatic,
     };
     match db::runs::insert(&mut *conn, &run, now).await {
         Err(error) if db::is_unique_violation(&error) => return Ok(None),
@@ -88,7 +100,7 @@ pub async fn start(conn: &mut Conn, work: &NewWork, now: Millis) -> Result<Optio
     let status = NewReport {
         key: format!("status:{}", run.id),
         repository: work.thread.repository,
-        number: work.thread.number,
+        number: work.ask.told_on.unwrap_or(work.thread.number),
         run: Some(run.id),
         payload: Payload::Status,
     };

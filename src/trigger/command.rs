@@ -20,6 +20,10 @@ const MAX_TEXT: usize = 4 * 65_536;
 pub enum Command {
     /// Start a run.
     Dispatch(Dispatch),
+    /// Go on with what is there.
+    Followup(Followup),
+    /// Review a pull request.
+    Review(Review),
     /// End the live run.
     Cancel,
     /// Run the last ask again.
@@ -28,8 +32,36 @@ pub enum Command {
     Status,
     /// Explain the latest decisions.
     Why,
+    /// Turn automatic follow-ups off.
+    Pause,
+    /// Turn them on again.
+    Resume,
+    /// Forget the history.
+    Discard,
     /// Say what can be asked for.
     Help,
+}
+
+/// What is to be done to what is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followup {
+    /// Whether to leave an open line of work alone.
+    pub fresh: bool,
+    /// The free text after the command, never empty: raw Markdown, all of it.
+    pub instructions: String,
+}
+
+/// How to review; what is `None` is chosen by others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Review {
+    /// Name of the agent.
+    pub agent: Option<String>,
+    /// The model to ask the agent for.
+    pub model: Option<String>,
+    /// Name of the runner.
+    pub runner: Option<String>,
+    /// The free text after the command: raw Markdown, all of it.
+    pub instructions: String,
 }
 
 /// How to start a run; what is `None` is chosen by others.
@@ -85,17 +117,28 @@ pub fn parse(text: &str) -> Vec<Result<Command, Mistake>> {
 pub(super) struct Spec {
     /// The word after `/track`.
     pub verb: &'static str,
+    /// Other spellings that are obeyed.
+    aliases: &'static [&'static str],
     /// Words that people try instead.
     akin: &'static [&'static str],
     /// Its options.
     pub options: &'static [OptionSpec],
     /// What its free text is called, if it has any.
-    text: Option<&'static str>,
+    text: Option<FreeText>,
     /// What it does.
     pub about: &'static str,
     /// A line that somebody could write.
     pub example: &'static str,
     build: fn(Given) -> Command,
+}
+
+/// The free text of a command.
+#[derive(Clone, Copy)]
+struct FreeText {
+    /// What it is called in the usage line.
+    name: &'static str,
+    /// Whether the command says nothing without it.
+    needed: bool,
 }
 
 /// An option of a command.
@@ -112,6 +155,7 @@ pub(super) struct OptionSpec {
 pub(super) const COMMANDS: &[Spec] = &[
     Spec {
         verb: "dispatch",
+        aliases: &[],
         akin: &["run", "start", "go", "do", "fix", "implement", "work"],
         options: &[
             OptionSpec { name: "agent", value: Some(("A", check_name)), about: "the agent that works" },
@@ -125,7 +169,7 @@ pub(super) const COMMANDS: &[Spec] = &[
             OptionSpec { name: "base", value: Some(("B", check_branch)), about: "the branch to start from" },
             OptionSpec { name: "fresh", value: None, about: "begin a new line of work beside the open one" },
         ],
-        text: Some("instructions"),
+        text: Some(FreeText { name: "instructions", needed: false }),
         about: "Starts work on this issue; with an open pull request, goes on with it.",
         example: "/track dispatch --agent claude keep the public API as it is",
         build: |mut given| {
@@ -141,16 +185,49 @@ pub(super) const COMMANDS: &[Spec] = &[
         },
     },
     Spec {
+        verb: "followup",
+        aliases: &["follow-up"],
+        akin: &["continue", "follow", "more", "change", "address"],
+        options: &[OptionSpec { name: "fresh", value: None, about: "begin a new line of work, knowing what was said" }],
+        text: Some(FreeText { name: "text", needed: true }),
+        about: "Goes on with the work that is there: the same branch and pull request, the same agent.",
+        example: "/track followup use the existing helper instead",
+        build: |mut given| Command::Followup(Followup { fresh: given.flag("fresh"), instructions: given.text }),
+    },
+    Spec {
+        verb: "review",
+        aliases: &[],
+        akin: &["inspect", "audit", "check", "lgtm"],
+        options: &[
+            OptionSpec { name: "agent", value: Some(("A", check_name)), about: "the agent that reviews" },
+            OptionSpec { name: "model", value: Some(("M", check_model)), about: "the model that it uses" },
+            OptionSpec { name: "runner", value: Some(("R", check_name)), about: "the machine on which it works" },
+        ],
+        text: Some(FreeText { name: "instructions", needed: false }),
+        about: "Reviews this pull request as it is now, and submits one review with comments.",
+        example: "/track review --agent codex look at the locking",
+        build: |mut given| {
+            Command::Review(Review {
+                agent: given.value("agent"),
+                model: given.value("model"),
+                runner: given.value("runner"),
+                instructions: given.text,
+            })
+        },
+    },
+    Spec {
         verb: "cancel",
+        aliases: &[],
         akin: &["stop", "abort", "kill", "end"],
         options: &[],
         text: None,
-        about: "Ends the live run, wherever it is.",
+        about: "Ends what is live here, wherever it is.",
         example: "/track cancel",
         build: |_| Command::Cancel,
     },
     Spec {
         verb: "retry",
+        aliases: &[],
         akin: &["again", "rerun", "restart", "redo"],
         options: &[],
         text: None,
@@ -160,6 +237,7 @@ pub(super) const COMMANDS: &[Spec] = &[
     },
     Spec {
         verb: "status",
+        aliases: &[],
         akin: &["list", "show", "info", "state"],
         options: &[],
         text: None,
@@ -169,6 +247,7 @@ pub(super) const COMMANDS: &[Spec] = &[
     },
     Spec {
         verb: "why",
+        aliases: &[],
         akin: &["explain", "log"],
         options: &[],
         text: None,
@@ -177,7 +256,38 @@ pub(super) const COMMANDS: &[Spec] = &[
         build: |_| Command::Why,
     },
     Spec {
+        verb: "pause",
+        aliases: &[],
+        akin: &["hold", "off", "mute"],
+        options: &[],
+        text: None,
+        about: "Stops reviews of the bot's pull request from starting follow-ups.",
+        example: "/track pause",
+        build: |_| Command::Pause,
+    },
+    Spec {
+        verb: "resume",
+        aliases: &[],
+        akin: &["unpause", "on", "unmute"],
+        options: &[],
+        text: None,
+        about: "Lets reviews start follow-ups again.",
+        example: "/track resume",
+        build: |_| Command::Resume,
+    },
+    Spec {
+        verb: "discard",
+        aliases: &[],
+        akin: &["forget", "delete", "remove", "clean", "clear"],
+        options: &[],
+        text: None,
+        about: "Forgets the runs that are over, and removes their files from the runners.",
+        example: "/track discard",
+        build: |_| Command::Discard,
+    },
+    Spec {
         verb: "help",
+        aliases: &[],
         akin: &["usage", "commands", "-h", "--help", "?"],
         options: &[],
         text: None,
@@ -194,7 +304,9 @@ impl Spec {
             Some((placeholder, _)) => format!(" [--{} {placeholder}]", option.name),
             None => format!(" [--{}]", option.name),
         });
-        let text = self.text.map(|text| format!(" [{text}]"));
+        let text = self.text.map(|FreeText { name, needed }| {
+            if needed { format!(" <{name}>") } else { format!(" [{name}]") }
+        });
         format!("/track {}{}{}", self.verb, options.collect::<String>(), text.unwrap_or_default())
     }
 

@@ -1,10 +1,12 @@
 //! What is done about one wish: a pure function of the wish, the facts and the policy. No IO, so every rule is a row in a table of tests.
 
 use crate::config::Limits;
-use crate::model::{Account, AccountId, Kind, Millis, Outcome, RunId, Status};
+use crate::model::{
+    Account, AccountId, Kind, Lane, LineId, LineState, Millis, Number, Outcome, Pin, RunId, Sha, Status,
+};
 
 use super::choose::{Choices, ChosenBy, choose_agent};
-use super::command::{Command, Dispatch, Mistake};
+use super::command::{Command, Dispatch, Followup, Mistake, Review};
 use super::policy::{self, Policy};
 
 /// One thing that somebody may want, found in a delivery.
@@ -27,6 +29,11 @@ impl Wish {
         match self {
             Wish::Label { .. } => "label",
             Wish::Command(Command::Dispatch(_)) => "dispatch",
+            Wish::Command(Command::Followup(_)) => "followup",
+            Wish::Command(Command::Review(_)) => "review",
+            Wish::Command(Command::Pause) => "pause",
+            Wish::Command(Command::Resume) => "resume",
+            Wish::Command(Command::Discard) => "discard",
             Wish::Command(Command::Cancel) => "cancel",
             Wish::Command(Command::Retry) => "retry",
             Wish::Command(Command::Status) => "status",
@@ -55,16 +62,16 @@ pub struct Facts {
     pub open: bool,
     /// Whether the repository is archived.
     pub archived: bool,
-    /// Whether it was said on a pull request that track did not open.
-    pub foreign_pull: bool,
-    /// The live run of the thread's work lane.
-    pub live: Option<LiveRun>,
+    /// The pull request on which it was said, if it was said on one.
+    pub pull: Option<PullFacts>,
+    /// The live runs of the thread, at most one a lane.
+    pub live: Vec<LiveRun>,
     /// The newest run that is over.
     pub last: Option<LastRun>,
-    /// The agent of the open line's newest run.
-    pub line_agent: Option<String>,
-    /// The branch that the open line goes into, once a run has chosen one.
-    pub line_base: Option<String>,
+    /// The line that it is about: that of the pull request, else the open one, else the newest.
+    pub line: Option<LineFacts>,
+    /// The agent of the thread's newest review.
+    pub review_agent: Option<String>,
     /// `.github/track.yml`, or what is wrong with it.
     pub policy: Result<Policy, String>,
     /// Names of the agents that exist.
@@ -83,11 +90,45 @@ pub struct Facts {
     pub cost_last_day: f64,
 }
 
+/// A pull request, as far as decisions depend on it.
+#[derive(Clone, Debug)]
+pub struct PullFacts {
+    /// Its number.
+    pub number: Number,
+    /// Whether its branch is a line's.
+    pub ours: bool,
+    /// Whether it is open.
+    pub open: bool,
+    /// Whether it was merged.
+    pub merged: bool,
+    /// Its present head.
+    pub head: Sha,
+    /// The branch where it leads.
+    pub base: String,
+}
+
+/// A line of work, as far as decisions depend on it.
+#[derive(Clone, Debug)]
+pub struct LineFacts {
+    /// Its identity.
+    pub id: LineId,
+    /// Whether work goes on here.
+    pub state: LineState,
+    /// Its pull request.
+    pub pull: Option<Number>,
+    /// The branch that it goes into, once a run has chosen one.
+    pub base: Option<String>,
+    /// The agent of its newest run; `None` where no run is left to go on with.
+    pub agent: Option<String>,
+}
+
 /// A live run, as far as decisions depend on it.
 #[derive(Clone, Copy, Debug)]
 pub struct LiveRun {
     /// Its identity.
     pub id: RunId,
+    /// Where it queues.
+    pub lane: Lane,
     /// Where it is.
     pub status: Status,
     /// Whether somebody has asked for its end already.
@@ -101,6 +142,8 @@ pub struct LiveRun {
 pub struct LastRun {
     /// Its identity.
     pub id: RunId,
+    /// The sort of work.
+    pub kind: Kind,
     /// How it ended.
     pub outcome: Outcome,
     /// Its number of attempts so far.
@@ -119,11 +162,22 @@ pub enum Decision {
         /// The number of the new attempt.
         attempt: i64,
     },
-    /// The live run is ended.
+    /// Live runs are ended.
     Cancel {
         /// Which.
-        run: RunId,
+        runs: Vec<RunId>,
     },
+    /// Reviews of a line's pull request start follow-ups no longer, or again.
+    Pause {
+        /// Which line.
+        line: LineId,
+        /// No longer.
+        paused: bool,
+        /// What the actor reads, Markdown.
+        text: String,
+    },
+    /// The history of the thread is forgotten.
+    Discard,
     /// A question is answered.
     Answer(Question),
     /// Nothing is done, and the actor is told why.
@@ -165,6 +219,10 @@ pub struct Start {
     pub base: Option<String>,
     /// Whether to open a new line.
     pub fresh: bool,
+    /// The line to go on with, where it is not simply the open one.
+    pub line: Option<LineId>,
+    /// What is to be reviewed.
+    pub pin: Option<Pin>,
     /// Free text of the request.
     pub instructions: String,
 }
@@ -184,6 +242,11 @@ pub fn decide(wish: &Wish, facts: &Facts) -> Decision {
         Wish::Mistake(mistake) => refuse("bad_command", correction(mistake)),
         Wish::Label { selects } => dispatch(&Dispatch::default(), selects.as_deref(), facts),
         Wish::Command(Command::Dispatch(request)) => dispatch(request, None, facts),
+        Wish::Command(Command::Followup(request)) => followup(request, facts),
+        Wish::Command(Command::Review(request)) => review(request, facts),
+        Wish::Command(Command::Pause) => pause(true, facts),
+        Wish::Command(Command::Resume) => pause(false, facts),
+        Wish::Command(Command::Discard) => discard(facts),
         Wish::Command(Command::Cancel) => cancel(facts),
         Wish::Command(Command::Retry) => retry(facts),
         Wish::Command(Command::Status) => Decision::Answer(Question::Status),
@@ -193,14 +256,96 @@ pub fn decide(wish: &Wish, facts: &Facts) -> Decision {
 }
 
 fn dispatch(request: &Dispatch, label_selects: Option<&str>, facts: &Facts) -> Decision {
-    if let Some(refusal) = cannot_start(facts) {
+    if let Some(refusal) = foreign(facts, "dispatch").or_else(|| cannot_start(Kind::Task, facts)) {
         return refusal;
     }
+    let open = facts.line.as_ref().filter(|line| line.state == LineState::Open);
+    if let (Some(wanted), Some(base)) = (&request.base, open.and_then(|line| line.base.as_ref()))
+        && !request.fresh
+        && wanted != base
+    {
+        let text = format!(
+            "The open line of work here goes into `{base}`. Leave `--base` out to go on with it, or add `--fresh` to begin another one from `{wanted}`."
+        );
+        return refuse("other_base", text);
+    }
+    start(Kind::Task, request, label_selects, facts)
+}
+
+/// Goes on with a line: the newest work that there is (B20).
+fn followup(request: &Followup, facts: &Facts) -> Decision {
+    if let Some(refusal) = foreign(facts, "followup").or_else(|| cannot_start(Kind::FollowUp, facts)) {
+        return refusal;
+    }
+    let Some(line) = facts.line.as_ref().filter(|line| line.agent.is_some()) else {
+        return refuse(
+            "nothing_to_follow_up",
+            "There is no work here to go on with. `/track dispatch` starts the first run.",
+        );
+    };
+    if line.state == LineState::Merged && !request.fresh {
+        let pull = line.pull.map_or_else(|| "The pull request".to_owned(), |pull| format!("#{pull}"));
+        let text = format!(
+            "{pull} is merged, so nothing can be added to it. `/track followup --fresh <text>` begins a new line of work that knows what was said."
+        );
+        return refuse("merged", text);
+    }
+    let wanted =
+        Dispatch { fresh: request.fresh, instructions: request.instructions.clone(), ..Dispatch::default() };
+    match start(Kind::FollowUp, &wanted, None, facts) {
+        Decision::Start(start) if !request.fresh => Decision::Start(Start { line: Some(line.id), ..start }),
+        other => other,
+    }
+}
+
+/// Reviews a pull request as it is at the time of the request (B30, B31).
+fn review(request: &Review, facts: &Facts) -> Decision {
+    let Some(pull) = &facts.pull else {
+        return refuse(
+            "wrong_place",
+            "`/track review` works on pull requests, and this is an issue. Say it on the pull request that is to be reviewed.",
+        );
+    };
+    if pull.merged {
+        return refuse("merged", "This pull request is merged, so there is nothing left to review.");
+    }
+    if !pull.open {
+        return refuse("closed", "This pull request is closed. Reopen it first, then ask again.");
+    }
+    if let Some(refusal) = cannot_start(Kind::Review, facts) {
+        return refusal;
+    }
+    let wanted = Dispatch {
+        agent: request.agent.clone(),
+        model: request.model.clone(),
+        runner: request.runner.clone(),
+        instructions: request.instructions.clone(),
+        ..Dispatch::default()
+    };
+    let pin = Pin { pull: pull.number, head: pull.head.clone(), base: pull.base.clone() };
+    match start(Kind::Review, &wanted, None, facts) {
+        Decision::Start(start) => Decision::Start(Start { base: None, pin: Some(pin), ..start }),
+        other => other,
+    }
+}
+
+/// What is the same for every kind: who does it, and where.
+fn start(kind: Kind, request: &Dispatch, label_selects: Option<&str>, facts: &Facts) -> Decision {
     let policy = match &facts.policy {
         Ok(policy) => policy,
         Err(mistake) => return refuse("bad_policy", mistake.clone()),
     };
-    let Chosen { agent, by, model, profile } = match choose(request, label_selects, policy, facts) {
+    let previous = match kind {
+        Kind::Review => facts.review_agent.as_deref(),
+        // A follow-up keeps the agent of the work that it follows, whatever became of its line.
+        Kind::FollowUp => facts.line.as_ref().and_then(|line| line.agent.as_deref()),
+        Kind::Task => facts
+            .line
+            .as_ref()
+            .filter(|line| line.state == LineState::Open)
+            .and_then(|line| line.agent.as_deref()),
+    };
+    let Chosen { agent, by, model, profile } = match choose(request, (label_selects, previous), policy, facts) {
         Ok(chosen) => chosen,
         Err((reason, text)) => return refuse(reason, text),
     };
@@ -210,17 +355,8 @@ fn dispatch(request: &Dispatch, label_selects: Option<&str>, facts: &Facts) -> D
         let names: Vec<&str> = facts.runners.iter().map(|(name, _)| name.as_str()).collect();
         return refuse("unknown_runner", format!("There is no runner `{wanted}`. {}", known("Runners", &names)));
     }
-    if let (Some(wanted), Some(base)) = (&request.base, &facts.line_base)
-        && !request.fresh
-        && wanted != base
-    {
-        let text = format!(
-            "The open line of work here goes into `{base}`. Leave `--base` out to go on with it, or add `--fresh` to begin another one from `{wanted}`."
-        );
-        return refuse("other_base", text);
-    }
     Decision::Start(Start {
-        kind: Kind::Task,
+        kind,
         agent,
         chosen_by: by,
         model: request.model.clone().or(model),
@@ -228,27 +364,34 @@ fn dispatch(request: &Dispatch, label_selects: Option<&str>, facts: &Facts) -> D
         runner: request.runner.clone(),
         base: request.base.clone().or_else(|| policy.base_branch.clone()),
         fresh: request.fresh,
+        line: None,
+        pin: None,
         instructions: request.instructions.clone(),
     })
 }
 
+/// Work is done on issues and on track's own pull requests.
+fn foreign(facts: &Facts, verb: &str) -> Option<Decision> {
+    facts.pull.as_ref().filter(|pull| !pull.ours)?;
+    Some(refuse(
+        "wrong_place",
+        format!(
+            "`/track {verb}` works on issues and on pull requests that track opened; this pull request is somebody else's. \
+             Open an issue that says what to do, and dispatch there. `/track review` reviews this one."
+        ),
+    ))
+}
+
 /// The rules that hold for everything that would start a run.
-fn cannot_start(facts: &Facts) -> Option<Decision> {
-    if facts.foreign_pull {
-        return Some(refuse(
-            "wrong_place",
-            "`/track dispatch` works on issues and on pull requests that track opened; this pull request is somebody else's. \
-             Open an issue that says what to do, and dispatch there.",
-        ));
-    }
+fn cannot_start(kind: Kind, facts: &Facts) -> Option<Decision> {
     if facts.archived {
         return Some(refuse("archived", "This repository is archived, so nothing can be pushed. Unarchive it first."));
     }
     if !facts.open {
         return Some(refuse("closed", "This is closed. Reopen it first, then ask again."));
     }
-    if let Some(LiveRun { id: run, status, canceling, .. }) = facts.live {
-        let next = if canceling {
+    if let Some(LiveRun { id: run, status, canceling, .. }) = facts.live.iter().find(|run| run.lane == kind.lane()) {
+        let next = if *canceling {
             "It is being canceled; ask again when it is over."
         } else {
             "Wait for it, or end it with `/track cancel`."
@@ -265,16 +408,17 @@ fn cannot_start(facts: &Facts) -> Option<Decision> {
             ),
         ));
     }
-    if facts.cost_last_day >= facts.limits.cost_usd_per_day {
-        return Some(refuse(
-            "cost_limit",
-            format!(
-                "The runs of the last 24 hours cost ${:.2}, and ${:.2} a day is the limit (`cost_usd_per_day`). Ask again later.",
-                facts.cost_last_day, facts.limits.cost_usd_per_day
-            ),
-        ));
-    }
-    None
+    too_dear(facts.cost_last_day, &facts.limits).map(|text| refuse("cost_limit", text))
+}
+
+/// What is said where the day's money is spent.
+pub(super) fn too_dear(cost_last_day: f64, limits: &Limits) -> Option<String> {
+    (cost_last_day >= limits.cost_usd_per_day).then(|| {
+        format!(
+            "The runs of the last 24 hours cost ${cost_last_day:.2}, and ${:.2} a day is the limit (`cost_usd_per_day`). Ask again later.",
+            limits.cost_usd_per_day
+        )
+    })
 }
 
 struct Chosen {
@@ -287,7 +431,13 @@ struct Chosen {
 /// The rule's name, and what the actor reads.
 type Refusal = (&'static str, String);
 
-fn choose(request: &Dispatch, label_selects: Option<&str>, policy: &Policy, facts: &Facts) -> Result<Chosen, Refusal> {
+/// `previous` is the agent of the work that is gone on with.
+fn choose(
+    request: &Dispatch,
+    (label_selects, previous): (Option<&str>, Option<&str>),
+    policy: &Policy,
+    facts: &Facts,
+) -> Result<Chosen, Refusal> {
     let named = |name: &str| facts.profiles.iter().find(|profile| profile.name == name);
     let profile_name = request
         .profile
@@ -308,7 +458,7 @@ fn choose(request: &Dispatch, label_selects: Option<&str>, policy: &Policy, fact
     let (agent, by) = choose_agent(&Choices {
         command: request.agent.as_deref().or_else(|| from_profile(request.profile.is_some())),
         label: label_selects.map(|name| from_profile(named(name).is_some()).unwrap_or(name)),
-        line: facts.line_agent.as_deref(),
+        line: previous,
         policy: policy.agent.as_deref().or_else(|| from_profile(policy.profile.is_some())),
         runner,
         default: &facts.default_agent,
@@ -348,15 +498,44 @@ fn runner_default<'a>(wanted: Option<&str>, facts: &'a Facts) -> Option<&'a str>
 }
 
 fn cancel(facts: &Facts) -> Decision {
-    match facts.live {
-        Some(LiveRun { id, status: Status::Publishing, out_of_sight: false, .. }) => {
+    let too_late = |run: &&LiveRun| run.status == Status::Publishing && !run.out_of_sight;
+    let runs: Vec<RunId> = facts.live.iter().filter(|run| !too_late(run)).map(|run| run.id).collect();
+    match (runs.is_empty(), facts.live.first()) {
+        (false, _) => Decision::Cancel { runs },
+        (true, Some(LiveRun { id, .. })) => {
             refuse("too_late", format!("Run `{id}` is over and being published, so there is nothing left to cancel."))
         }
-        Some(live) => Decision::Cancel { run: live.id },
-        None => refuse(
+        (true, None) => refuse(
             "nothing_live",
             "Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.",
         ),
+    }
+}
+
+fn pause(paused: bool, facts: &Facts) -> Decision {
+    let line = facts.line.as_ref().filter(|line| line.state == LineState::Open);
+    let Some((line, pull)) = line.and_then(|line| Some((line.id, line.pull?))) else {
+        return refuse(
+            "no_pull_request",
+            "There is no open pull request of track's here, so no review can start a follow-up.",
+        );
+    };
+    let text = if paused {
+        format!("Reviews of #{pull} start no follow-ups from now on; `/track followup <text>` still does. `/track resume` turns them on again.")
+    } else {
+        format!("Reviews of #{pull} start follow-ups again, and what was said meanwhile is taken up.")
+    };
+    Decision::Pause { line, paused, text }
+}
+
+fn discard(facts: &Facts) -> Decision {
+    match (facts.live.first(), &facts.last) {
+        (Some(LiveRun { id, status, .. }), _) => refuse(
+            "already_live",
+            format!("Run `{id}` is still {status} here. Wait for it, or end it with `/track cancel`, then discard."),
+        ),
+        (None, None) => refuse("nothing_to_discard", "No run is kept here, so there is nothing to discard."),
+        (None, Some(_)) => Decision::Discard,
     }
 }
 
@@ -367,16 +546,22 @@ fn retry(facts: &Facts) -> Decision {
             "There is no run to try again here. `/track dispatch` starts the first one.",
         );
     };
-    if let Some(refusal) = cannot_start(facts) {
+    if let Some(refusal) = cannot_start(last.kind, facts) {
         return refusal;
     }
     if last.outcome == Outcome::Succeeded {
-        return refuse(
-            "last_succeeded",
-            "The last run succeeded. To have more done, say what: `/track dispatch <what to change>`.",
-        );
+        return refuse("last_succeeded", succeeded(last.kind));
     }
     Decision::Retry { of: last.id, attempt: last.attempt + 1 }
+}
+
+fn succeeded(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Task | Kind::FollowUp => {
+            "The last run succeeded. To have more done, say what: `/track followup <what to change>`."
+        }
+        Kind::Review => "The last review was submitted. `/track review` reviews what came since.",
+    }
 }
 
 /// What was wrong, the nearest right one, the usage line.

@@ -5,6 +5,7 @@ pub mod allow;
 pub mod choose;
 pub mod command;
 pub mod decide;
+pub mod feedback;
 pub mod help;
 mod names;
 pub mod policy;

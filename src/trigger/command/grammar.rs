@@ -32,13 +32,19 @@ pub(super) fn parse(source: &str) -> Result<Command, Mistake> {
     let (line, following) = source.split_at(end);
     let (_, rest) = word(line);
     let (verb, rest) = word(rest);
-    let spec = COMMANDS.iter().find(|spec| spec.verb.eq_ignore_ascii_case(verb)).ok_or_else(|| unknown_verb(verb))?;
+    let is_meant = |spec: &&Spec| {
+        spec.verb.eq_ignore_ascii_case(verb) || spec.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(verb))
+    };
+    let spec = COMMANDS.iter().find(is_meant).ok_or_else(|| unknown_verb(verb))?;
     let (options, rest) = options(spec, rest)?;
     let text = if rest.is_empty() {
         following.trim_start_matches(['\n', '\r']).trim_end().to_owned()
     } else {
         format!("{rest}{following}").trim_end().to_owned()
     };
+    if text.is_empty() && spec.text.is_some_and(|text| text.needed) {
+        return Err(spec.mistake(format!("`{}` says nothing to do", spec.verb), Some(spec.example.to_owned())));
+    }
     Ok((spec.build)(Given { options, text }))
 }
 

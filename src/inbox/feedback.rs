@@ -1,0 +1,319 @@
+//! From a main user's review to a follow-up without a command: reviews are kept as triggers, and become one run when their time has come (B22 to B25).
+//!
+//! Every review ends in exactly one follow-up or in one stated reason; while work is live on the thread they wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tracing::{error, info, warn};
+
+use super::Trouble;
+use super::apply::Scene;
+use super::facts::{self, GitHubFacts};
+use super::screen::Asked;
+use crate::config::FollowUp;
+use crate::context::Context;
+use crate::db::decisions::Decision as Record;
+use crate::db::deliveries::Delivery;
+use crate::db::lines::Line;
+use crate::db::reports::{NewReport, Payload};
+use crate::db::triggers::Trigger;
+use crate::db::{self, Conn};
+use crate::event::{Place, ReviewState, trigger_key};
+use crate::github::{issues, reviews};
+use crate::model::{Ask, Kind, Lane, LineId, LineState, Millis, Number, Repository};
+use crate::run::plan::{self, PlanError};
+use crate::run::start::{NewWork, start};
+use crate::run::trouble::Trouble as RunTrouble;
+use crate::run::{feedback, mains};
+use crate::trigger::choose::ChosenBy;
+use crate::trigger::command::Command;
+use crate::trigger::decide::Wish;
+use crate::trigger::feedback::{FeedbackFacts, QUIET, Received, Verdict, act, receive as received};
+use crate::trigger::policy;
+
+/// Longest time between two looks at the table.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long feedback waits after GitHub did not answer.
+const TRY_AGAIN: Millis = 20_000;
+const DAY: Millis = 24 * 3_600_000;
+
+/// A review on its way into the tables.
+pub(super) struct Kept {
+    line: LineId,
+    received: Received,
+}
+
+/// What is done about the review of a delivery; `None` if it has none, is about somebody else's pull request, or holds a command that takes it along.
+pub(super) async fn receive(
+    context: &Context,
+    repository: &Repository,
+    asked: &Asked,
+    (scene, github): (&Scene, &GitHubFacts),
+) -> Result<Option<Kept>, Trouble> {
+    let (Some(review), Some(line), true) = (&asked.review, &scene.line, scene.on_ours) else { return Ok(None) };
+    let takes_it_along =
+        |wish: &Wish| matches!(wish, Wish::Command(Command::Dispatch(_) | Command::Followup(_)));
+    if asked.wishes.iter().any(takes_it_along) {
+        return Ok(None);
+    }
+    let mains = mains::main_users(context, repository, github.policy.as_ref().ok(), line.id).await?;
+    let mains: Vec<_> = mains.into_iter().map(|main| main.id).collect();
+    let comments = if review.says_something || !review.wants_changes || !mains.contains(&asked.actor.id) {
+        0
+    } else {
+        reviews::comments_of(&context.github, repository, asked.number, review.id).await?.len()
+    };
+    Ok(Some(Kept { line: line.id, received: received(review, comments, asked.actor.id, &mains) }))
+}
+
+/// Writes what is done about a review.
+pub(super) async fn keep(
+    tx: &mut Conn,
+    (delivery, repository, asked): (&Delivery, &Repository, &Asked),
+    kept: &Kept,
+    now: Millis,
+) -> Result<(), Trouble> {
+    let line = db::lines::get(&mut *tx, kept.line).await?;
+    let thread = db::threads::get(&mut *tx, line.thread).await?;
+    let key = review_key(asked);
+    let (verdict, reason, detail) = match &kept.received {
+        _ if db::triggers::exists(&mut *tx, &key).await? => {
+            ("ignored", "repeated", "this was asked for and decided before".to_owned())
+        }
+        received => {
+            let trigger = Trigger {
+                key: key.clone(),
+                delivery: delivery.id.clone(),
+                repository: repository.id,
+                number: asked.number,
+                thread: Some(thread.id),
+                place: asked.place,
+                verb: "feedback".to_owned(),
+                actor: asked.actor.clone(),
+                run: None,
+            };
+            db::triggers::insert(&mut *tx, &trigger, now).await?;
+            match received {
+                Received::Ignored { reason, detail } => ("ignored", *reason, detail.clone()),
+                Received::Now | Received::AfterQuiet => {
+                    db::triggers::set_waiting(&mut *tx, &key, line.id).await?;
+                    let due = match (received, line.follow_up_at) {
+                        // It is due already and waits for the live run alone.
+                        (_, Some(due)) if due <= now => due,
+                        (Received::Now, _) => now,
+                        (_, _) => now + QUIET,
+                    };
+                    db::lines::set_follow_up_at(&mut *tx, line.id, Some(due)).await?;
+                    let detail = if line.paused {
+                        "it waits: automatic follow-ups are paused here"
+                    } else {
+                        "it becomes a follow-up as soon as nothing is live here"
+                    };
+                    ("accepted", "feedback", detail.to_owned())
+                }
+            }
+        }
+    };
+    let record = Record {
+        delivery: Some(delivery.id.clone()),
+        repository: Some(repository.id),
+        number: Some(thread.number),
+        trigger: Some(key),
+        run: None,
+        actor: Some(asked.actor.login.clone()),
+        verdict,
+        reason: reason.to_owned(),
+        detail,
+    };
+    Ok(db::decisions::insert(tx, &record, now).await?)
+}
+
+fn review_key(asked: &Asked) -> String {
+    let id = asked.review.map_or(0, |review| review.id);
+    // The key does not depend on the state.
+    trigger_key(Place::Review { id, state: ReviewState::Other }, 1)
+}
+
+/// Works until the bot stops.
+pub async fn work(context: Arc<Context>) {
+    while !context.stop.is_cancelled() {
+        if let Err(error) = look(&context).await {
+            error!("waiting feedback could not be looked at: {error:#}");
+        }
+        let pause = next_look(&context).await.unwrap_or(LOOK_EVERY);
+        tokio::select! {
+            () = context.stop.cancelled() => return,
+            () = context.wake.feedback.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn next_look(context: &Context) -> Result<Duration> {
+    let now = context.clock.now();
+    let next = db::lines::next_feedback(&mut *context.db.read().await?, now).await?;
+    Ok(next.map_or(LOOK_EVERY, |at| Duration::from_millis((at - now).unsigned_abs()).min(LOOK_EVERY)))
+}
+
+/// Acts on all feedback whose time has come.
+async fn look(context: &Context) -> Result<()> {
+    let lines = db::lines::with_feedback(&mut *context.db.read().await?, context.clock.now()).await?;
+    for line in lines {
+        if let Err(trouble) = act_on(context, &line).await {
+            let why = match trouble {
+                Trouble::GitHub(error) => error.to_string(),
+                Trouble::Other(error) => format!("{error:#}"),
+            };
+            warn!("feedback on {} waits: {why}", line.branch);
+            let mut tx = context.db.begin().await?;
+            db::lines::set_follow_up_at(&mut tx, line.id, Some(context.clock.now() + TRY_AGAIN)).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(())
+}
+
+async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
+    let mut conn = context.db.read().await?;
+    let repository =
+        db::repositories::get(&mut conn, line.repository).await?.context("a line's repository is stored")?;
+    let thread = db::threads::get(&mut conn, line.thread).await?;
+    let number = line.pull.context("feedback is about a pull request")?;
+    drop(conn);
+    let (pull, issue, about, policy) = tokio::join!(
+        facts::pull_of(context, &repository, number),
+        issues::get(&context.github, &repository, thread.number),
+        plan::about(context, &repository),
+        plan::policy(context, &repository),
+    );
+    let (pull, issue, about) = (pull?, issue?, about?);
+    let (policy, bad_policy) = match policy {
+        Ok(policy) => (Some(policy), None),
+        Err(PlanError::Unusable(_, mistake)) => (None, Some(mistake)),
+        Err(PlanError::GitHub(error)) => return Err(error.into()),
+        Err(PlanError::Other(error)) => return Err(error.into()),
+    };
+    let mains = mains::main_users(context, &repository, policy.as_ref(), line.id).await?;
+    let open = feedback::by_main_users(context, &repository, number, &mains).await?;
+    let ended = facts::ended(pull.as_ref());
+    let off = |mode: Option<FollowUp>| mode == Some(FollowUp::Off);
+    let mode = if off(Some(context.config.follow_up)) || off(policy.as_ref().and_then(|policy| policy.follow_up)) {
+        FollowUp::Off
+    } else {
+        FollowUp::Auto
+    };
+    let limits = match &policy {
+        Some(policy) => policy::effective(&context.config.limits, policy),
+        None => context.config.limits.clone(),
+    };
+
+    let now = context.clock.now();
+    let mut tx = context.db.begin().await?;
+    if db::runs::live_of(&mut tx, line.thread, Lane::Work).await?.is_some() {
+        return Ok(());
+    }
+    let facts = FeedbackFacts {
+        issue_open: issue.is_open(),
+        pull_open: ended.is_none(),
+        archived: about.archived,
+        mode,
+        bad_policy,
+        open: open.reviews.len() + open.comments.len(),
+        rounds: db::runs::automatic_since(&mut tx, line.id, now - DAY).await?,
+        cost_last_day: db::runs::cost_since(&mut tx, now - DAY).await?,
+        limits: limits.clone(),
+    };
+    if let (LineState::Open, Some(ended)) = (line.state, ended) {
+        db::lines::set_state(&mut tx, line.id, ended).await?;
+    }
+    let triggers = db::triggers::waiting_for(&mut tx, line.id).await?;
+    let previous = db::runs::of_line(&mut tx, line.id, 1).await?.pop();
+    let (run, reason, detail) = match (act(&facts), previous, triggers.last()) {
+        (Verdict::Start, Some(previous), Some(newest)) => {
+            let work = NewWork {
+                thread,
+                ask: Ask {
+                    kind: Kind::FollowUp,
+                    title: issue.title,
+                    body: issue.body,
+                    author: issue.user.map(|user| user.account.login).unwrap_or_default(),
+                    instructions: String::new(),
+                    base: None,
+                    fresh: false,
+                    requester: newest.actor.clone(),
+                    pin: None,
+                    told_on: Some(number),
+                },
+                retry_of: None,
+                line: Some(line.id),
+                agent: previous.agent,
+                chosen_by: ChosenBy::Line.as_str().to_owned(),
+                model: previous.model,
+                profile: previous.profile,
+                runner: previous.wanted_runner,
+                limits,
+                // The right to ask is as old as the review: it is confirmed before the agent starts (T13).
+                allowed_at: 0,
+                automatic: true,
+            };
+            let run = start(&mut tx, &work, now).await?.context("the lane is free")?;
+            info!("feedback on {} becomes run {run}", line.branch);
+            (Some(run), "follow_up", format!("run {run} follows up on {} pieces of feedback", facts.open))
+        }
+        (Verdict::Skip { reason, detail }, ..) => (None, reason, detail),
+        (Verdict::Tell { reason, text }, ..) => {
+            tell(&mut tx, line, (number, reason), &text, now).await?;
+            (None, reason, text)
+        }
+        (Verdict::Start, ..) => (None, "no_work", "no run is left to go on with".to_owned()),
+    };
+    for trigger in &triggers {
+        let record = Record {
+            delivery: Some(trigger.delivery.clone()),
+            repository: Some(line.repository),
+            number: Some(thread.number),
+            trigger: Some(trigger.key.clone()),
+            run,
+            actor: Some(trigger.actor.login.clone()),
+            verdict: if run.is_some() { "accepted" } else { "refused" },
+            reason: reason.to_owned(),
+            detail: detail.clone(),
+        };
+        db::decisions::insert(&mut tx, &record, now).await?;
+    }
+    db::triggers::settle_waiting(&mut tx, line.id, run).await?;
+    db::lines::set_follow_up_at(&mut tx, line.id, None).await?;
+    tx.commit().await?;
+    context.wake.runs.notify_one();
+    context.wake.reports.notify_one();
+    Ok(())
+}
+
+/// Tells people once a day and rule, however many reviews come.
+async fn tell(
+    tx: &mut Conn,
+    line: &Line,
+    (number, reason): (Number, &str),
+    text: &str,
+    now: Millis,
+) -> Result<(), Trouble> {
+    let report = NewReport {
+        key: format!("told:{}:{reason}:{}", line.id, now / DAY),
+        repository: line.repository,
+        number,
+        run: None,
+        payload: Payload::Reply { text: text.to_owned() },
+    };
+    Ok(db::reports::owe(tx, &report, now).await?)
+}
+
+impl From<RunTrouble> for Trouble {
+    fn from(trouble: RunTrouble) -> Self {
+        match trouble {
+            RunTrouble::GitHub(error) => Self::GitHub(error),
+            other => Self::Other(other.into()),
+        }
+    }
+}

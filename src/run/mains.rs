@@ -1,0 +1,50 @@
+//! The main users of a line of work: whose reviews start follow-ups, and who is told when there is something to look at.
+
+use anyhow::Result;
+use tracing::warn;
+
+use super::trouble::Trouble;
+use crate::context::Context;
+use crate::db;
+use crate::github::users;
+use crate::model::{Account, AccountId, LineId, Repository};
+use crate::trigger::policy::Policy;
+
+/// The server's main users, else the repository's, else who asked for the line's newest run.
+pub async fn main_users(
+    context: &Context,
+    repository: &Repository,
+    policy: Option<&Policy>,
+    line: LineId,
+) -> Result<Vec<Account>, Trouble> {
+    let named = match (&context.config.main_user[..], policy) {
+        ([], Some(policy)) => &policy.main_users,
+        _ => &context.config.main_user,
+    };
+    if named.is_empty() {
+        let runs = db::runs::of_line(&mut *context.db.read().await?, line, 1).await?;
+        return Ok(runs.into_iter().map(|run| run.ask.requester).collect());
+    }
+    let mut mains = Vec::with_capacity(named.len());
+    for login in named {
+        mains.extend(account(context, repository, login).await?);
+    }
+    Ok(mains)
+}
+
+/// The account behind a configured login, asked of GitHub once and kept: a login that changes hands later means nobody else (T16).
+async fn account(context: &Context, via: &Repository, login: &str) -> Result<Option<Account>, Trouble> {
+    let key = format!("account:{}", login.to_ascii_lowercase());
+    let stored = db::settings::get(&mut *context.db.read().await?, &key).await?;
+    if let Some(id) = stored.and_then(|id| id.parse().ok()) {
+        return Ok(Some(Account { id: AccountId(id), login: login.to_owned() }));
+    }
+    let Some(found) = users::get(&context.github, via, login).await? else {
+        warn!("GitHub knows no account {login}, which is named as a main user");
+        return Ok(None);
+    };
+    let mut tx = context.db.begin().await?;
+    db::settings::set(&mut tx, &key, &found.id.to_string()).await?;
+    tx.commit().await?;
+    Ok(Some(found))
+}

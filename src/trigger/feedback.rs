@@ -1,0 +1,200 @@
+//! What is done about reviews of the bot's own pull requests, which ask for a follow-up without a command: pure, like [`super::decide`].
+
+use crate::config::{FollowUp, Limits};
+use crate::model::{AccountId, Millis};
+
+/// How long lone comments and replies in threads wait for each other (B24): GitHub submits a review for every one of them.
+pub const QUIET: Millis = 45_000;
+
+/// A review that was submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// GitHub's id of it.
+    pub id: i64,
+    /// Whether its state is commented or changes requested; approvals and dismissed reviews start nothing.
+    pub wants_changes: bool,
+    /// Whether it has a text of its own.
+    pub says_something: bool,
+}
+
+/// What is done about a review when it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// It becomes a follow-up at once, or when the live run is over.
+    Now,
+    /// It becomes one when nothing has come for a while.
+    AfterQuiet,
+    /// It starts nothing.
+    Ignored {
+        /// A word that names the rule.
+        reason: &'static str,
+        /// A sentence for the decision record.
+        detail: String,
+    },
+}
+
+/// Receives a review by `author` with so many comments on lines; `mains` are the accounts whose reviews start follow-ups.
+pub fn receive(review: &Submitted, comments: usize, author: AccountId, mains: &[AccountId]) -> Received {
+    let ignored = |reason, detail: &str| Received::Ignored { reason, detail: detail.to_owned() };
+    if !review.wants_changes {
+        return ignored("verdict", "only reviews that comment or request changes start follow-ups");
+    }
+    if !mains.contains(&author) {
+        return ignored("not_main_user", "only reviews by a main user start follow-ups");
+    }
+    match (review.says_something, comments) {
+        (false, 0) => ignored("empty_review", "it says nothing"),
+        (false, 1) => Received::AfterQuiet,
+        _ => Received::Now,
+    }
+}
+
+/// What is known when waiting feedback is acted on.
+#[derive(Clone, Debug)]
+pub struct FeedbackFacts {
+    /// Whether the issue is open.
+    pub issue_open: bool,
+    /// Whether the pull request is open.
+    pub pull_open: bool,
+    /// Whether the repository is archived.
+    pub archived: bool,
+    /// By server and repository together.
+    pub mode: FollowUp,
+    /// What is wrong with `.github/track.yml`.
+    pub bad_policy: Option<String>,
+    /// Pieces of feedback that no finished run has answered.
+    pub open: usize,
+    /// Follow-ups that reviews started on this pull request in the last day.
+    pub rounds: i64,
+    /// US dollars spent in the last day.
+    pub cost_last_day: f64,
+    /// The limits of server and repository together.
+    pub limits: Limits,
+}
+
+/// What becomes of waiting feedback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A follow-up is queued.
+    Start,
+    /// None is, for this reason.
+    Skip {
+        /// A word that names the rule.
+        reason: &'static str,
+        /// A sentence for the decision record.
+        detail: String,
+    },
+    /// None is, and the people on the pull request are told what to do.
+    Tell {
+        /// A word that names the rule.
+        reason: &'static str,
+        /// What they read, Markdown.
+        text: String,
+    },
+}
+
+/// Decides about the feedback that waits on a line.
+pub fn act(facts: &FeedbackFacts) -> Verdict {
+    let skip = |reason, detail: &str| Verdict::Skip { reason, detail: detail.to_owned() };
+    let go_on = "`/track followup <text>` goes on all the same";
+    if !facts.pull_open {
+        return skip("pull_closed", "the pull request is not open any more");
+    }
+    if !facts.issue_open {
+        return skip("issue_closed", "the issue is closed");
+    }
+    if facts.archived {
+        return skip("archived", "the repository is archived");
+    }
+    if facts.mode == FollowUp::Off {
+        return skip("follow_up_off", "automatic follow-ups are off (`follow_up`)");
+    }
+    if let Some(mistake) = &facts.bad_policy {
+        return Verdict::Tell { reason: "bad_policy", text: mistake.clone() };
+    }
+    if facts.open == 0 {
+        return skip("answered", "everything that was said has been answered");
+    }
+    if facts.rounds >= i64::from(facts.limits.followups_per_day) {
+        let text = format!(
+            "Reviews have started {} follow-ups here in 24 hours, which is the limit (`followups_per_day`). {go_on}.",
+            facts.rounds
+        );
+        return Verdict::Tell { reason: "rounds", text };
+    }
+    match super::decide::too_dear(facts.cost_last_day, &facts.limits) {
+        Some(text) => Verdict::Tell { reason: "cost_limit", text },
+        None => Verdict::Start,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAIN: AccountId = AccountId(7);
+
+    fn facts() -> FeedbackFacts {
+        FeedbackFacts {
+            issue_open: true,
+            pull_open: true,
+            archived: false,
+            mode: FollowUp::Auto,
+            bad_policy: None,
+            open: 1,
+            rounds: 0,
+            cost_last_day: 0.0,
+            limits: Limits::default(),
+        }
+    }
+
+    // B22, B24
+    #[test]
+    fn a_main_users_review_is_acted_on_and_lone_comments_wait_for_each_other() {
+        let review = Submitted { id: 1, wants_changes: true, says_something: true };
+        let silent = Submitted { says_something: false, ..review };
+        let approval = Submitted { wants_changes: false, ..review };
+        for (review, comments, author, received) in [
+            (review, 0, MAIN, "now"),
+            (review, 1, MAIN, "now"),
+            (silent, 15, MAIN, "now"),
+            (silent, 1, MAIN, "quiet"),
+            (silent, 0, MAIN, "empty_review"),
+            (approval, 3, MAIN, "verdict"),
+            (review, 3, AccountId(8), "not_main_user"),
+        ] {
+            let word = match receive(&review, comments, author, &[MAIN]) {
+                Received::Now => "now",
+                Received::AfterQuiet => "quiet",
+                Received::Ignored { reason, .. } => reason,
+            };
+            assert_eq!(word, received, "{review:?} with {comments} comments by {author}");
+        }
+    }
+
+    // B22, B25
+    #[test]
+    fn feedback_becomes_a_follow_up_unless_a_rule_says_otherwise() {
+        let rounds = i64::from(Limits::default().followups_per_day);
+        for (facts, verdict) in [
+            (facts(), "start"),
+            (FeedbackFacts { pull_open: false, ..facts() }, "pull_closed"),
+            (FeedbackFacts { issue_open: false, ..facts() }, "issue_closed"),
+            (FeedbackFacts { archived: true, ..facts() }, "archived"),
+            (FeedbackFacts { mode: FollowUp::Off, ..facts() }, "follow_up_off"),
+            (FeedbackFacts { bad_policy: Some("line 1".into()), ..facts() }, "bad_policy"),
+            (FeedbackFacts { open: 0, ..facts() }, "answered"),
+            (FeedbackFacts { rounds: rounds - 1, ..facts() }, "start"),
+            (FeedbackFacts { rounds, ..facts() }, "rounds"),
+            (FeedbackFacts { cost_last_day: 100.0, ..facts() }, "cost_limit"),
+        ] {
+            let word = match act(&facts) {
+                Verdict::Start => "start",
+                Verdict::Skip { reason, .. } | Verdict::Tell { reason, .. } => reason,
+            };
+            assert_eq!(word, verdict, "{facts:?}");
+        }
+        let Verdict::Tell { text, .. } = act(&FeedbackFacts { rounds, ..facts() }) else { panic!("nothing is told") };
+        insta::assert_snapshot!(text, @"Reviews have started 5 follow-ups here in 24 hours, which is the limit (`followups_per_day`). `/track followup <text>` goes on all the same.");
+    }
+}
