@@ -180,7 +180,8 @@ create table report (
     remote_id     bigint,
     -- What GitHub shows by now, as a hash of the text.
     shown         text,
-    -- A create is out whose answer is not known: until then it is only looked for by its marker.
+    -- A create is out whose answer is not known: until then it is only looked for by its marker. With a remote_id: it was posted again after
+    -- such a doubt, and then a twin is looked for.
     in_doubt      bigint,
     state         text not null default 'due' check (state in ('due', 'settled', 'dead')),
     tries         integer not null default 0,

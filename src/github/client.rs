@@ -32,7 +32,7 @@ use crate::model::{Clock, InstallationId, Millis, Repository};
 /// Time to reach GitHub.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Time for a whole call, the reply's body included.
-const WHOLE: Duration = Duration::from_secs(15);
+pub const LONGEST_CALL: Duration = Duration::from_secs(15);
 /// Largest reply that is read (T08). No compression is asked for, so this is the decoded size too.
 const REPLY_BYTES: usize = 32 * 1024 * 1024;
 /// Redirects followed in one call; a renamed repository needs one.
@@ -182,12 +182,12 @@ impl GitHub {
     }
 
     /// The present time by GitHub's clock as far as it is known.
-    pub(super) fn github_now(&self) -> Millis {
+    pub fn github_now(&self) -> Millis {
         self.0.clock.now() + self.skew()
     }
 
     /// GitHub's clock minus ours.
-    pub(super) fn skew(&self) -> Millis {
+    pub fn skew(&self) -> Millis {
         self.0.skew.load(Ordering::Relaxed)
     }
 
@@ -293,9 +293,9 @@ impl GitHub {
             };
             Ok(Answer { status: parts.status, headers: parts.headers, body })
         };
-        let answer = match tokio::time::timeout(WHOLE, Box::pin(exchange)).await {
+        let answer = match tokio::time::timeout(LONGEST_CALL, Box::pin(exchange)).await {
             Ok(answer) => answer?,
-            Err(_) => return Err(failed(format!("no answer within {} s", WHOLE.as_secs()), true)),
+            Err(_) => return Err(failed(format!("no answer within {} s", LONGEST_CALL.as_secs()), true)),
         };
         tracing::debug!(
             call = request.label(),

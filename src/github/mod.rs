@@ -18,7 +18,7 @@ mod testing;
 mod tests;
 mod token;
 
-pub use client::{As, GitHub, Reply};
+pub use client::{As, GitHub, LONGEST_CALL, Reply};
 pub use error::ApiError;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
