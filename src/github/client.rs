@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use super::app::BotIdentity;
 use super::error::{ApiError, Failure, classify, http_date};
 use super::path::link;
-use super::token::{Access, AppKey, Scope, Tokens};
+use super::token::{Access, AppKey, Tokens};
 use crate::config::GitHubConfig;
 use crate::model::{Clock, InstallationId, Millis, Repository};
 
@@ -237,20 +237,19 @@ impl GitHub {
                 self.send(Some(&self.app_token()?), request).await
             }
             As::Repository(repo) => {
-                let scope = Scope::new(repo, Access::Api);
-                let token = self.token(scope).await?;
+                let (scope, token) = self.token(repo, Access::Api).await?;
                 let answer = self.send(Some(&token), request).await?;
                 if answer.status != StatusCode::UNAUTHORIZED {
                     return Ok(answer);
                 }
                 self.forget_token(scope, &token).await;
-                let token = self.token(scope).await?;
+                let (_, token) = self.token(repo, Access::Api).await?;
                 self.send(Some(&token), request).await
             }
         }
     }
 
-    async fn send(&self, token: Option<&SecretString>, request: &Request) -> Result<Answer, ApiError> {
+    pub(super) async fn send(&self, token: Option<&SecretString>, request: &Request) -> Result<Answer, ApiError> {
         let failed = |message: String, ambiguous: bool| ApiError::Unavailable {
             call: request.label(),
             message,

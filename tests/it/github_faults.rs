@@ -230,6 +230,21 @@ async fn a_token_that_is_refused_is_replaced_once() {
     assert_eq!(minted, 5, "one each for the API, fetch and push, and two anew");
 }
 
+// T11
+#[tokio::test]
+async fn an_app_that_is_installed_anew_in_the_middle_of_a_run_goes_on() {
+    let world = World::new().await;
+    world.agent(r#"await go; commit hello.txt hello "feat: hello"; answer succeeded "Said hello.""#);
+    let issue = world.issue("Say hello", "Please.").await;
+    world.label(issue, "track").await;
+    world.until_started(1).await;
+    world.until("the status comment", async || !world.said(issue).is_empty()).await;
+    world.sim.reinstall("octo");
+    world.signal("go");
+    world.settle_soon().await;
+    all_is_well(&world, issue, "another installation").await;
+}
+
 // F12, P3
 #[tokio::test]
 async fn a_run_that_ends_while_github_is_down_is_published_when_it_is_back() {
