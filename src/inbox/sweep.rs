@@ -59,7 +59,7 @@ pub async fn sweep(context: &Context) -> Result<u64> {
         let page = app::deliveries(&context.github, cursor.as_deref()).await?;
         let old = page.deliveries.iter().any(|delivery| delivery.delivered_at < since);
         for delivery in page.deliveries.into_iter().filter(|delivery| delivery.delivered_at >= since) {
-            if !db::deliveries::known(&mut *context.db.read().await?, &delivery.guid).await? {
+            if db::deliveries::seq_of(&mut *context.db.read().await?, &delivery.guid).await?.is_none() {
                 missing.push(delivery);
             }
         }
