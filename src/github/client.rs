@@ -14,6 +14,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, DATE, LOCATION, USER_AGENT};
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use hyper_rustls::HttpsConnectorBuilder;
+use hyper_rustls::builderstates::WantsSchemes;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use octocrab::service::middleware::base_uri::BaseUriLayer;
@@ -341,7 +342,7 @@ fn transport(base: Uri) -> Octocrab {
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT));
-    let https = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(http);
+    let https = trusting().https_or_http().enable_http1().wrap_connector(http);
     let client: Client<_, OctoBody> = Client::builder(TokioExecutor::new()).build(https);
     let built = OctocrabBuilder::new_empty()
         .with_service(client)
@@ -352,6 +353,15 @@ fn transport(base: Uri) -> Octocrab {
         Ok(transport) => transport,
         Err(never) => match never {},
     }
+}
+
+/// Whom to believe to be GitHub: the authorities that this machine trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`, for an Enterprise
+/// server may have its certificate from one that nobody else knows; git and curl read the same. A machine without any gets Mozilla's.
+fn trusting() -> HttpsConnectorBuilder<WantsSchemes> {
+    HttpsConnectorBuilder::new().with_native_roots().unwrap_or_else(|error| {
+        tracing::warn!("this machine names no certificate authorities ({error}): Mozilla's are trusted; set SSL_CERT_FILE for others");
+        HttpsConnectorBuilder::new().with_webpki_roots()
+    })
 }
 
 /// What is sent, apart from the credential.

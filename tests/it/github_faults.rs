@@ -4,9 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use track::model::{Millis, Number, Outcome, Status};
 use track::sim::{Fault, RequestInfo};
 
+use crate::harness::process::printed;
 use crate::harness::{MAINTAINER, REPO, World};
 
 fn status(code: u16, headers: &[(&str, &str)], message: &str) -> Fault {
@@ -243,6 +249,46 @@ async fn an_app_that_is_installed_anew_in_the_middle_of_a_run_goes_on() {
     world.signal("go");
     world.settle_soon().await;
     all_is_well(&world, issue, "another installation").await;
+}
+
+/// An Enterprise server whose certificate is from an authority of its own: TLS in front of the simulator.
+async fn enterprise(world: &World) -> String {
+    let pem =
+        |text: &'static str| CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/localhost.key")).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(pem(include_str!("tls/localhost.pem")), key).unwrap();
+    let (tls, inner) = (TlsAcceptor::from(Arc::new(config)), world.sim.url().replace("http://", ""));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (tls, inner) = (tls.clone(), inner.clone());
+            tokio::spawn(async move {
+                // Whoever does not trust the certificate hangs up.
+                let Ok(mut stream) = tls.accept(stream).await else { return };
+                let mut plain = TcpStream::connect(inner).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut plain).await;
+            });
+        }
+    });
+    format!("https://localhost:{port}/api/v3")
+}
+
+#[tokio::test]
+async fn an_enterprise_server_with_an_authority_of_its_own_is_trusted_when_it_is_named() {
+    let mut world = World::new().await;
+    world.stop().await;
+    let url = enterprise(&world).await;
+    let doctor = async |authority: Option<&str>| {
+        let mut command = tokio::process::Command::from(world.track(&["doctor"]));
+        command.env("GITHUB_API_URL", &url).envs(authority.map(|file| ("SSL_CERT_FILE", file)));
+        printed(&command.output().await.unwrap()).0
+    };
+    let trusted = doctor(Some(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls/ca.pem"))).await;
+    assert!(trusted.contains("ok    app            track"), "{trusted}");
+    let stranger = doctor(None).await;
+    assert!(stranger.contains("UnknownIssuer"), "{stranger}");
 }
 
 // F12, P3
