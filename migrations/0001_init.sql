@@ -20,6 +20,8 @@ create table delivery (
     -- "<repository>/<number>": deliveries of one lane are handled one at a time and in order. Null until first looked at.
     lane        text,
     tries       integer not null default 0,
+    -- Attempts since the last one that came to an end: the process may die of a delivery.
+    begun       integer not null default 0,
     not_before  bigint not null default 0,
     error       text,
     handled_at  bigint
@@ -191,7 +193,8 @@ create table report (
     remote_id     bigint,
     -- What GitHub shows by now, as a hash of the text.
     shown         text,
-    -- A create is out whose answer is not known: until then it is only looked for by its marker.
+    -- A create is out whose answer is not known: until then it is only looked for by its marker. With a remote_id: it was posted again after
+    -- such a doubt, and then a twin is looked for.
     in_doubt      bigint,
     state         text not null default 'due' check (state in ('due', 'settled', 'dead')),
     tries         integer not null default 0,

@@ -1,18 +1,19 @@
 //! Builds every part and stops it gracefully: the one file that knows all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::get;
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Notify;
@@ -44,12 +45,20 @@ const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Connections to runners are made at the start and the script is brought there, so that the first run needs neither.
 const WARM_UP_WITHIN: Duration = Duration::from_secs(30);
 
+/// Time before a worker that died is started again.
+const WORKER_PAUSE: Duration = Duration::from_secs(1);
+/// A worker that dies so often within [`DEATHS_WITHIN`] is beyond help here: the service manager starts the process anew.
+const DEATHS: usize = 5;
+const DEATHS_WITHIN: Duration = Duration::from_secs(60);
+
 /// A running bot.
 pub struct Running {
     address: SocketAddr,
     context: Arc<Context>,
     store: Store,
     stop: CancellationToken,
+    /// A worker cannot be kept alive.
+    broken: CancellationToken,
     serving: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
@@ -109,18 +118,24 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
         tokio::spawn(http::serve(listener, router, Limits::default(), stop.clone())),
         base.serve_socket(stop.clone())?,
     ];
+    let broken = CancellationToken::new();
+    let worker = |name, task: fn(Arc<Context>) -> BoxFuture<'static, ()>| {
+        let context = context.clone();
+        tokio::spawn(supervise(name, WORKER_PAUSE, broken.clone(), move || task(context.clone())))
+    };
     let workers = vec![
-        tokio::spawn(inbox::work(context.clone())),
-        tokio::spawn(inbox::sweep::work(context.clone())),
-        tokio::spawn(run::worker::work(context.clone())),
-        tokio::spawn(run::reconcile::work(context.clone())),
-        tokio::spawn(report::worker::work(context.clone())),
+        worker("inbox", |context| Box::pin(inbox::work(context))),
+        worker("feedback", |context| Box::pin(inbox::feedback::work(context))),
+        worker("sweep", |context| Box::pin(inbox::sweep::work(context))),
+        worker("runs", |context| Box::pin(run::worker::work(context))),
+        worker("reconcile", |context| Box::pin(run::reconcile::work(context))),
+        worker("reports", |context| Box::pin(report::worker::work(context))),
     ];
     for machine in context.runners.all() {
         tokio::spawn(warm_up(machine));
     }
     info!("track {} serves on http://{address}, start number {}", env!("CARGO_PKG_VERSION"), base.epoch);
-    Ok(Running { address, context, store, stop, serving, workers, writer, base })
+    Ok(Running { address, context, store, stop, broken, serving, workers, writer, base })
 }
 
 impl Running {
@@ -164,12 +179,35 @@ pub async fn serve(config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = start(config, Clock::System).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let broken = tokio::select! {
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+        () = running.broken.cancelled() => true,
+    };
     running.stop().await;
+    ensure!(
+        !broken,
+        "a part of track died {DEATHS} times within a minute; the log says of what. It goes on at the next start"
+    );
     Ok(())
+}
+
+/// Lets a worker work until it ends by itself, and starts it again when it dies: all that it knows is in the tables.
+async fn supervise<F>(name: &str, pause: Duration, broken: CancellationToken, work: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut deaths: VecDeque<Instant> = VecDeque::new();
+    while let Err(died) = tokio::spawn(work()).await {
+        error!("the worker {name} died and is started again: {died}");
+        deaths.retain(|at| at.elapsed() < DEATHS_WITHIN);
+        deaths.push_back(Instant::now());
+        if deaths.len() >= DEATHS {
+            error!("the worker {name} died {DEATHS} times within a minute: track ends");
+            return broken.cancel();
+        }
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// For subcommands while no server runs: the same lock, database and socket, without workers or webhooks.
@@ -319,5 +357,31 @@ async fn warm_up(machine: Arc<Machine>) {
         Ok(Ok(_)) => info!("runner {name} answers"),
         Ok(Err(error)) => warn!("runner {name} {error}; its runs wait"),
         Err(_) => warn!("runner {name} does not answer; its runs wait"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use super::*;
+
+    /// How often a worker was started that dies some times, and whether it was given up.
+    async fn supervised(dies: usize) -> (usize, bool) {
+        let starts = Arc::new(AtomicUsize::new(0));
+        let (broken, counted) = (CancellationToken::new(), starts.clone());
+        let work = move || {
+            let start = counted.fetch_add(1, SeqCst);
+            async move { assert!(start >= dies, "dies, as the test wants it") }
+        };
+        supervise("test", Duration::ZERO, broken.clone(), work).await;
+        (starts.load(SeqCst), broken.is_cancelled())
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_dies_is_started_again_but_not_for_ever() {
+        assert_eq!(supervised(0).await, (1, false));
+        assert_eq!(supervised(DEATHS - 1).await, (DEATHS, false));
+        assert_eq!(supervised(usize::MAX).await, (DEATHS, true));
     }
 }

@@ -33,6 +33,17 @@ pub enum Source {
     Sweep,
 }
 
+/// The oldest new delivery of a lane.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Order of arrival.
+    pub seq: i64,
+    /// Its lane.
+    pub lane: String,
+    /// Attempts since the last one that came to an end.
+    pub begun: i64,
+}
+
 /// A delivery that waits to be handled.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -50,6 +61,8 @@ pub struct Delivery {
     pub received_at: Millis,
     /// Earlier attempts to handle it.
     pub tries: i64,
+    /// Those of them that never came to an end, in a row.
+    pub begun: i64,
 }
 
 /// Stores a group of deliveries; those whose id is there already are left alone. Returns how many were new.
@@ -90,12 +103,26 @@ pub async fn insert_all(conn: &mut Conn, deliveries: &[NewDelivery]) -> sqlx::Re
 }
 
 /// New deliveries whose lane is not known yet, oldest first.
-pub async fn without_lane(conn: &mut Conn, limit: i64) -> sqlx::Result<Vec<Delivery>> {
-    let rows = sqlx::query("select * from delivery where status = 'new' and lane is null order by seq limit $1")
+pub async fn without_lane(conn: &mut Conn, limit: i64) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar("select seq from delivery where status = 'new' and lane is null order by seq limit $1")
         .bind(limit)
         .fetch_all(conn)
+        .await
+}
+
+/// A new delivery with its body, if its time has come.
+pub async fn get_new(conn: &mut Conn, seq: i64, now: Millis) -> sqlx::Result<Option<Delivery>> {
+    let row = sqlx::query("select * from delivery where seq = $1 and status = 'new' and not_before <= $2")
+        .bind(seq)
+        .bind(now)
+        .fetch_optional(conn)
         .await?;
-    rows.iter().map(read).collect()
+    row.map(|row| read(&row)).transpose()
+}
+
+/// The number of the newest delivery.
+pub async fn newest(conn: &mut Conn) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select coalesce(max(seq), 0) from delivery").fetch_one(conn).await
 }
 
 /// Puts a delivery into its lane.
@@ -104,49 +131,78 @@ pub async fn set_lane(conn: &mut Conn, seq: i64, lane: &str) -> sqlx::Result<()>
     Ok(())
 }
 
-/// The oldest new delivery of each lane, if its time has come, with the lane's name.
-pub async fn heads(conn: &mut Conn, now: Millis, limit: i64) -> sqlx::Result<Vec<(String, Delivery)>> {
+/// The oldest new delivery of each lane, if its time has come.
+pub async fn heads(conn: &mut Conn, now: Millis, limit: i64) -> sqlx::Result<Vec<Head>> {
     let rows = sqlx::query(
-        "select * from delivery where seq in (select min(seq) from delivery where status = 'new' and lane is not null group by lane) \
+        "select seq, lane, begun from delivery where seq in \
+         (select min(seq) from delivery where status = 'new' and lane is not null group by lane) \
          and not_before <= $1 order by seq limit $2",
     )
     .bind(now)
     .bind(limit)
     .fetch_all(conn)
     .await?;
-    rows.iter().map(|row| Ok((row.try_get("lane")?, read(row)?))).collect()
+    let head = |row: &Row| Ok(Head { seq: row.try_get(0)?, lane: row.try_get(1)?, begun: row.try_get(2)? });
+    rows.iter().map(head).collect()
 }
 
-/// Marks a delivery as handled; part of the transaction that writes what came of it.
+/// Says that a delivery is about to be handled; [`handled`], [`retry_at`] or [`quarantine`] say that it came to an end.
+pub async fn begin(conn: &mut Conn, seq: i64) -> sqlx::Result<()> {
+    sqlx::query("update delivery set begun = begun + 1 where seq = $1").bind(seq).execute(conn).await?;
+    Ok(())
+}
+
+/// Marks a new delivery as handled; part of the transaction that writes what came of it.
+///
+/// # Errors
+/// `RowNotFound` for one that is not new any more: what came of it is written already.
 pub async fn handled(conn: &mut Conn, seq: i64, now: Millis) -> sqlx::Result<()> {
-    sqlx::query("update delivery set status = 'handled', handled_at = $2, error = null where seq = $1")
-        .bind(seq)
-        .bind(now)
-        .execute(conn)
-        .await?;
-    Ok(())
+    let changed = sqlx::query(
+        "update delivery set status = 'handled', handled_at = $2, error = null where seq = $1 and status = 'new'",
+    )
+    .bind(seq)
+    .bind(now)
+    .execute(conn)
+    .await?;
+    one(changed.rows_affected())
 }
 
-/// Keeps a delivery for another attempt not before `not_before`.
+/// Keeps a new delivery for another attempt not before `not_before`.
 pub async fn retry_at(conn: &mut Conn, seq: i64, not_before: Millis, error: &str) -> sqlx::Result<()> {
-    sqlx::query("update delivery set tries = tries + 1, not_before = $2, error = $3 where seq = $1")
-        .bind(seq)
-        .bind(not_before)
-        .bind(error)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "update delivery set tries = tries + 1, begun = 0, not_before = $2, error = $3 where seq = $1 and status = 'new'",
+    )
+    .bind(seq)
+    .bind(not_before)
+    .bind(error)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
-/// Sets a delivery aside that cannot be handled, with the reason; it blocks nobody behind it.
+/// Sets a new delivery aside that cannot be handled, with the reason; it blocks nobody behind it.
+///
+/// # Errors
+/// As [`handled`].
 pub async fn quarantine(conn: &mut Conn, seq: i64, error: &str, now: Millis) -> sqlx::Result<()> {
-    sqlx::query("update delivery set status = 'quarantined', handled_at = $3, error = $2 where seq = $1")
-        .bind(seq)
-        .bind(error)
-        .bind(now)
-        .execute(conn)
-        .await?;
-    Ok(())
+    let changed = sqlx::query(
+        "update delivery set status = 'quarantined', handled_at = $3, error = $2 where seq = $1 and status = 'new'",
+    )
+    .bind(seq)
+    .bind(error)
+    .bind(now)
+    .execute(conn)
+    .await?;
+    one(changed.rows_affected())
+}
+
+fn one(changed: u64) -> sqlx::Result<()> {
+    if changed == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+}
+
+/// The number of the delivery with this id of GitHub's, if it is in the inbox, whatever became of it.
+pub async fn seq_of(conn: &mut Conn, id: &str) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar("select seq from delivery where id = $1").bind(id).fetch_optional(conn).await
 }
 
 /// How many deliveries wait, and the time at which the oldest of them came.
@@ -166,11 +222,6 @@ pub async fn next_due(conn: &mut Conn, now: Millis) -> sqlx::Result<Option<Milli
         .try_get(0)
 }
 
-/// Whether a delivery is in the inbox, whatever became of it.
-pub async fn known(conn: &mut Conn, id: &str) -> sqlx::Result<bool> {
-    Ok(sqlx::query("select 1 from delivery where id = $1").bind(id).fetch_optional(conn).await?.is_some())
-}
-
 fn read(row: &Row) -> sqlx::Result<Delivery> {
     Ok(Delivery {
         seq: row.try_get("seq")?,
@@ -180,5 +231,6 @@ fn read(row: &Row) -> sqlx::Result<Delivery> {
         sha256: row.try_get("sha256")?,
         received_at: row.try_get("received_at")?,
         tries: row.try_get("tries")?,
+        begun: row.try_get("begun")?,
     })
 }

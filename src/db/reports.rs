@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 
 use super::{Conn, Row, json, parsed, parsed_or_null, to_json};
-use crate::model::{Millis, Number, Place, Reaction, RepositoryId, RunId};
+use crate::model::{InstallationId, Millis, Number, Place, Reaction, RepositoryId, RunId};
 
 /// One report as it is stored.
 #[derive(Clone, Debug)]
@@ -26,7 +26,8 @@ pub struct Report {
     pub remote_id: Option<i64>,
     /// Hash of the text that GitHub shows.
     pub shown: Option<String>,
-    /// A create is out whose answer is not known: until then it is only looked for.
+    /// Without `remote_id`: a create is out whose answer is not known, until then it is only looked for. With it: the comment was posted
+    /// after such a doubt, and then a twin of it is looked for.
     pub in_doubt: Option<Millis>,
     /// Attempts since the last success.
     pub tries: i64,
@@ -137,22 +138,29 @@ pub async fn touch_status(conn: &mut Conn, run: RunId, not_before: Millis) -> sq
     Ok(())
 }
 
-/// Says that a run came to its end: its status comment goes before replies, at once.
+/// Says that a run came to its end: its status comment goes before replies, at once. So does one that was given up: GitHub refused, or
+/// somebody deleted, what was said on the way, and a result is worth another attempt.
 pub async fn hurry_status(conn: &mut Conn, run: RunId) -> sqlx::Result<()> {
-    sqlx::query("update report set not_before = 0, urgency = 1, state = 'due', version = version + 1 where run_id = $1 and kind = 'status' and state <> 'dead'")
-        .bind(run.to_string())
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "update report set not_before = 0, urgency = 1, state = 'due', tries = 0, version = version + 1 \
+         where run_id = $1 and kind = 'status'",
+    )
+    .bind(run.to_string())
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
-/// Reports whose time has come, most urgent first.
-pub async fn due(conn: &mut Conn, now: Millis, limit: i64) -> sqlx::Result<Vec<Report>> {
+/// Reports whose time has come, most urgent first, but for those of some installations.
+pub async fn due(conn: &mut Conn, now: Millis, but: &[InstallationId], limit: i64) -> sqlx::Result<Vec<Report>> {
     let rows = sqlx::query(
-        "select * from report where state = 'due' and not_before <= $1 order by urgency, created_at, id limit $2",
+        "select * from report where state = 'due' and not_before <= $1 and repository_id not in \
+         (select id from repository where installation_id in (select value from json_each($3))) \
+         order by urgency, created_at, id limit $2",
     )
     .bind(now)
     .bind(limit)
+    .bind(to_json(&but)?)
     .fetch_all(conn)
     .await?;
     rows.iter().map(read).collect()
@@ -178,23 +186,38 @@ pub async fn set_in_doubt(conn: &mut Conn, id: ulid::Ulid, until: Option<Millis>
     Ok(())
 }
 
-/// GitHub shows what was owed at `report.version`; what changed meanwhile stays due.
+/// GitHub shows what was owed at `report.version`; what changed meanwhile stays due. So does what is to be looked at once more `again`.
 pub async fn shown(
     conn: &mut Conn,
     report: &Report,
     remote_id: Option<i64>,
     shown: Option<&str>,
+    again: Option<Millis>,
     now: Millis,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "update report set state = case when version = $5 then 'settled' else 'due' end, in_doubt = null, tries = 0, error = null, \
-         remote_id = coalesce($2, remote_id), shown = coalesce($3, shown), shown_at = $4 where id = $1",
+        "update report set state = case when version = $5 and $6 is null then 'settled' else 'due' end, \
+         not_before = case when version = $5 then coalesce($6, not_before) else not_before end, in_doubt = $6, tries = 0, \
+         error = null, remote_id = coalesce($2, remote_id), shown = coalesce($3, shown), shown_at = $4 where id = $1",
     )
     .bind(report.id.to_string())
     .bind(remote_id)
     .bind(shown)
     .bind(now)
     .bind(report.version)
+    .bind(again)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Which comment is the report's, which GitHub may show with another text than was owed; `None`: there is none any more.
+pub async fn set_remote(conn: &mut Conn, id: ulid::Ulid, remote_id: Option<i64>) -> sqlx::Result<()> {
+    sqlx::query(
+        "update report set shown = case when remote_id = $2 then shown end, remote_id = $2, in_doubt = null where id = $1",
+    )
+    .bind(id.to_string())
+    .bind(remote_id)
     .execute(conn)
     .await?;
     Ok(())

@@ -5,18 +5,18 @@ use sqlx::Row as _;
 use super::{Conn, Row};
 use crate::model::{InstallationId, Millis, RepoName, Repository, RepositoryId};
 
-/// Stores a repository as the latest delivery showed it.
-pub async fn upsert(conn: &mut Conn, repository: &Repository, now: Millis) -> sqlx::Result<()> {
+/// Stores a repository as it was at a time; what is known from later stays.
+pub async fn upsert(conn: &mut Conn, repository: &Repository, at: Millis) -> sqlx::Result<()> {
     sqlx::query(
         "insert into repository (id, installation_id, owner, name, updated_at) values ($1, $2, $3, $4, $5) \
          on conflict (id) do update set installation_id = excluded.installation_id, owner = excluded.owner, \
-         name = excluded.name, updated_at = excluded.updated_at",
+         name = excluded.name, updated_at = excluded.updated_at where repository.updated_at <= excluded.updated_at",
     )
     .bind(repository.id.0)
     .bind(repository.installation.0)
     .bind(&repository.name.owner)
     .bind(&repository.name.name)
-    .bind(now)
+    .bind(at)
     .execute(conn)
     .await?;
     Ok(())
@@ -37,4 +37,30 @@ fn read(row: &Row) -> sqlx::Result<Repository> {
         installation: InstallationId(row.try_get("installation_id")?),
         name: RepoName { owner: row.try_get("owner")?, name: row.try_get("name")? },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::Db;
+
+    // T05, T11
+    #[tokio::test]
+    async fn a_late_delivery_takes_nothing_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&format!("sqlite://{}", folder.path().join("track.db").display())).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        let id = RepositoryId(5);
+        let seen = |installation, name: &str| Repository {
+            id,
+            installation: InstallationId(installation),
+            name: name.parse().unwrap(),
+        };
+        let (old, new) = (seen(3, "octo/hello"), seen(9, "octo/renamed"));
+        upsert(&mut tx, &new, 2_000).await.unwrap();
+        upsert(&mut tx, &old, 1_000).await.unwrap();
+        assert_eq!(get(&mut tx, id).await.unwrap().unwrap(), new);
+        upsert(&mut tx, &old, 2_000).await.unwrap();
+        assert_eq!(get(&mut tx, id).await.unwrap().unwrap(), old);
+    }
 }

@@ -1,5 +1,7 @@
 //! What an agent's result is, read from git's objects and not from the agent's words.
 
+use std::time::Duration;
+
 use super::error::{GitError, classify};
 use super::mirror::Mirror;
 use super::paths::{Refusal, leads_outside};
@@ -8,6 +10,8 @@ use crate::model::Sha;
 /// Most bytes of new objects, as they are packed, that a result may bring (T32).
 pub const PACK_BYTES: u64 = 50 * 1024 * 1024;
 
+/// Time for counting the lines of a change.
+const MEASURE: Duration = Duration::from_secs(10);
 /// Most symbolic links that are looked at; more in one result is refused as a whole.
 const LINKS: usize = 200;
 /// A link's target is a path; what is longer is none.
@@ -108,11 +112,19 @@ pub async fn changes(mirror: &Mirror, base: &Sha, result: &Sha) -> Result<Vec<Ch
     parse_changes(&git.ok().await?).ok_or_else(|| unexpected(what))
 }
 
-/// The size of what [`changes`] lists.
+/// The size of what [`changes`] lists. It is only shown, so a change whose lines are too many to be counted in time has no size: no run
+/// fails of it.
 pub async fn diff_stat(mirror: &Mirror, base: &Sha, result: &Sha) -> Result<DiffStat, GitError> {
     let range = format!("{base}...{result}");
     let args = ["diff", "--numstat", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", &range, "--"];
-    Ok(parse_numstat(&mirror.git("measuring the change").args(args).ok().await?))
+    match mirror.git("measuring the change").args(args).timeout(MEASURE).ok().await {
+        Ok(output) => Ok(parse_numstat(&output)),
+        Err(error @ (GitError::Slow { .. } | GitError::TooLarge { .. })) => {
+            tracing::warn!("the change is not measured: {error}");
+            Ok(DiffStat::default())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Bytes on disk of the objects that `result` brings beyond `given`; compare with [`PACK_BYTES`].

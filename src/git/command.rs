@@ -51,6 +51,8 @@ pub(super) struct Git<'a> {
     args: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
     timeout: Duration,
+    /// Whether it waits for another machine.
+    network: bool,
     file_bytes: Option<u64>,
     /// Never to appear in a message.
     secret: Option<&'a SecretString>,
@@ -90,6 +92,7 @@ impl<'a> Git<'a> {
             args: Vec::new(),
             env,
             timeout: LOCAL,
+            network: false,
             file_bytes: None,
             secret: None,
         }
@@ -118,9 +121,16 @@ impl<'a> Git<'a> {
         }
     }
 
+    /// Another limit than what a command on this machine usually has.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// Says that it talks to another machine, and how long that may take.
+    pub fn network(mut self, timeout: Duration) -> Self {
+        self.network = true;
+        self.timeout(timeout)
     }
 
     /// The largest file that it, or a program that it starts, may write.
@@ -181,7 +191,11 @@ impl<'a> Git<'a> {
         let status = match tokio::time::timeout(self.timeout, exchange).await {
             Ok(status) => status.map_err(io)?,
             Err(_) => {
-                return Err(GitError::TimedOut { what: self.what.to_owned(), seconds: self.timeout.as_secs() });
+                let (what, seconds) = (self.what.to_owned(), self.timeout.as_secs());
+                return Err(match self.network {
+                    true => GitError::TimedOut { what, seconds },
+                    false => GitError::Slow { what, seconds },
+                });
             }
         };
         group.0 = None;
@@ -245,7 +259,8 @@ mod tests {
         let git = Git::new("waiting", dir.path()).setting(format!("alias.hang={script}")).args(["hang"]);
         // The limit leaves time for the child to be there on a busy machine.
         let error = git.timeout(Duration::from_secs(3)).run().await.err().unwrap();
-        insta::assert_snapshot!(error, @"waiting: not done after 3 s");
+        insta::assert_snapshot!(error, @"waiting: not done after 3 s, with nothing to wait for but this machine: too much for it");
+        assert!(!error.is_transient());
         let child = std::fs::read_to_string(&pid).unwrap();
         let stat = format!("/proc/{}/stat", child.trim());
         let gone = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
@@ -256,6 +271,14 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("the helper lives on");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_another_machine_may_try_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let git = Git::new("waiting", dir.path()).setting("alias.hang=!sleep 600".to_owned()).args(["hang"]);
+        let error = git.network(Duration::from_millis(100)).run().await.err().unwrap();
+        assert!(matches!(error, GitError::TimedOut { .. }) && error.is_transient(), "{error:?}");
     }
 
     #[test]

@@ -38,9 +38,17 @@ pub enum GitError {
         /// git's words.
         text: String,
     },
-    /// It took too long.
+    /// Another machine took too long: try later.
     #[error("{what}: not done after {seconds} s")]
     TimedOut {
+        /// What was attempted.
+        what: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// What needs no other machine took too long: the repository, or what was made of it, is too much for this one.
+    #[error("{what}: not done after {seconds} s, with nothing to wait for but this machine: too much for it")]
+    Slow {
         /// What was attempted.
         what: String,
         /// The limit.
@@ -118,6 +126,7 @@ pub(super) fn classify(what: &str, text: String) -> GitError {
         "connection closed",
         "connection timed out",
         "timed out",
+        "operation too slow",
         "returned error: 5",
         "returned error: 429",
         "early eof",
@@ -139,7 +148,7 @@ mod tests {
     #[test]
     fn gits_words_become_something_to_branch_on() {
         type Is = fn(&GitError) -> bool;
-        let cases: [(&str, Is); 8] = [
+        let cases: [(&str, Is); 9] = [
             ("fatal: Authentication failed for 'https://github.com/o/r.git/'", |e| {
                 matches!(e, GitError::Denied { .. })
             }),
@@ -156,6 +165,10 @@ mod tests {
             ),
             (
                 "fatal: unable to access 'https://github.com/': The requested URL returned error: 502",
+                GitError::is_transient,
+            ),
+            (
+                "error: RPC failed; curl 28 Operation too slow. Less than 1 bytes/sec transferred the last 60 seconds",
                 GitError::is_transient,
             ),
             ("error: index-pack died of signal 25", |e| matches!(e, GitError::TooLarge { .. })),

@@ -17,6 +17,8 @@ use crate::model::{RepositoryId, RunId, Sha};
 
 /// Time for a command that talks to another machine: the first fetch of a large repository takes minutes.
 pub(super) const NETWORK: Duration = Duration::from_secs(15 * 60);
+/// Time without a single byte from GitHub after which a transfer is given up.
+const STALLED_SECONDS: u32 = 60;
 /// Largest file that receiving a result may write. The bases of a thin pack are added to it, so this is more than the limit on what is new.
 const RECEIVED_FILE_BYTES: u64 = 4 * PACK_BYTES;
 /// Faults of old, honest history that GitHub has and that harm nobody; a repository with them must be usable.
@@ -31,13 +33,16 @@ pub struct Mirrors {
     known: Arc<Mutex<HashMap<RepositoryId, Mirror>>>,
 }
 
-/// The mirror of one repository. Cloning it shares its lock.
+/// The mirror of one repository. Cloning it shares what is known of it and its lock.
 #[derive(Clone, Debug)]
 pub struct Mirror {
     pub(super) dir: PathBuf,
     credentials: PathBuf,
-    /// Held by what changes references; whether the repository on disk is known to be whole.
-    lock: Arc<tokio::sync::Mutex<bool>>,
+    /// Whether the repository on disk is known to be whole.
+    whole: Arc<tokio::sync::OnceCell<()>>,
+    /// Held while branches are fetched: of two that fetch the same ones, one would find them moved under its hands. Everything else writes
+    /// references of its own or one at a time, for which git's locks suffice, and reading needs none; a fetch may take minutes.
+    branches: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A repository on GitHub.
@@ -96,12 +101,12 @@ impl Mirrors {
             let new = || Mirror {
                 dir: self.root.join(format!("{repository}.git")),
                 credentials: self.credentials.clone(),
-                lock: Arc::default(),
+                whole: Arc::default(),
+                branches: Arc::default(),
             };
             known.entry(repository).or_insert_with(new).clone()
         };
-        let mut whole = mirror.lock.lock().await;
-        if !*whole {
+        let make = || async {
             // Making it again changes nothing that is there, and completes what a kill left half made.
             let git = mirror.git("making the mirror").args(["init", "--quiet", "--bare", "--template="]);
             git.ok().await?;
@@ -110,9 +115,9 @@ impl Mirrors {
             if let Ok(Err(error)) = removed {
                 tracing::warn!(%error, %repository, "leftovers of a killed git stay in the mirror");
             }
-            *whole = true;
-        }
-        drop(whole);
+            Ok(())
+        };
+        mirror.whole.get_or_try_init(make).await?;
         Ok(mirror)
     }
 }
@@ -130,10 +135,11 @@ impl Mirror {
             Fetch::Commit(sha) => format!("+{sha}:refs/track/commits/{sha}"),
         };
         git = git.args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"]);
+        let mut _held = None;
         if matches!(what, Fetch::Heads) {
             git = git.args(["--prune"]);
+            _held = Some(self.branches.lock().await);
         }
-        let _held = self.lock.lock().await;
         self.talk(git.args(["--", remote.url, &refspec]), remote).await?.ok().await.map(drop)
     }
 
@@ -180,10 +186,7 @@ impl Mirror {
             None => git,
         };
         let git = git.args(["--", &endpoint.url, &format!("+{from}:{kept}")]);
-        {
-            let _held = self.lock.lock().await;
-            reach(git, endpoint)?.ok().await?;
-        }
+        reach(git, endpoint)?.ok().await?;
         let missing = || classify(what, format!("{kept} is no commit"));
         self.resolve(&kept).await?.ok_or_else(missing)
     }
@@ -195,7 +198,10 @@ impl Mirror {
 
     /// Prepares a command that talks to GitHub; the token is on offer until the returned [`Talk`] has ended.
     pub(super) async fn talk<'a>(&self, git: Git<'a>, remote: Remote<'a>) -> Result<Talk<'a>, GitError> {
-        let git = git.setting(allow(remote.url)?).timeout(NETWORK).secret(remote.token);
+        // A connection on which nothing comes any more, not even GitHub's signs of life, is given up long before the time is over.
+        let git =
+            git.setting("http.lowSpeedLimit=1".to_owned()).setting(format!("http.lowSpeedTime={STALLED_SECONDS}"));
+        let git = git.setting(allow(remote.url)?).network(NETWORK).secret(remote.token);
         let Some(token) = remote.token else { return Ok(Talk { git, credentials: None }) };
         let credentials = Credentials::offer(&self.credentials, token)
             .map_err(|error| classify("offering the token to git", format!("{error:#}")))?;
@@ -205,7 +211,6 @@ impl Mirror {
     /// Notes where a branch is now, after a push of our own.
     pub(super) async fn note_branch(&self, branch: &str, sha: &Sha) -> Result<(), GitError> {
         let reference = format!("refs/remotes/origin/{branch}");
-        let _held = self.lock.lock().await;
         self.git("noting the branch").args(["update-ref", &reference, sha.as_str()]).ok().await.map(drop)
     }
 
@@ -247,7 +252,7 @@ fn result_ref(run: RunId) -> String {
 
 /// Prepares a command that talks to a runner. It starts ssh or a script, which want to know whose home they are in.
 fn reach<'a>(git: Git<'a>, endpoint: &Endpoint) -> Result<Git<'a>, GitError> {
-    let mut git = git.setting(allow(&endpoint.url)?).timeout(NETWORK);
+    let mut git = git.setting(allow(&endpoint.url)?).network(NETWORK);
     for name in ["HOME", "USER", "LOGNAME"] {
         git = git.pass(name);
     }
@@ -427,6 +432,33 @@ mod tests {
         assert!(mirror.fetch(world.remote(), Fetch::Heads).await.is_err());
         let after_restart = Mirrors::new(&world.dir.path().join("home")).unwrap().open(RepositoryId(5)).await.unwrap();
         after_restart.fetch(world.remote(), Fetch::Heads).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_stalls_holds_up_nothing_but_other_fetches() {
+        let world = World::new().await;
+        let head = world.commit("a", "1");
+        world.publish();
+        let mirrors = Mirrors::new(&world.dir.path().join("home")).unwrap();
+        let mirror = mirrors.open(RepositoryId(5)).await.unwrap();
+        mirror.fetch(world.remote(), Fetch::Heads).await.unwrap();
+        // A server that takes the request and never answers.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/octo/hello.git", listener.local_addr().unwrap());
+        let stalled = mirror.clone();
+        let fetch = tokio::spawn(async move { stalled.fetch(Remote { url: &url, token: None }, Fetch::Heads).await });
+        let _connection = listener.accept().await.unwrap();
+
+        let work = async {
+            let mirror = mirrors.open(RepositoryId(5)).await.unwrap();
+            assert!(super::super::checks::is_ancestor(&mirror, &head, &head).await.unwrap());
+            mirror.note_branch("track/x", &head).await.unwrap();
+            let endpoint = Endpoint { url: world.work.to_str().unwrap().to_owned(), ..Endpoint::default() };
+            mirror.fetch_result(&endpoint, "HEAD", RunId::new()).await.unwrap();
+        };
+        tokio::time::timeout(Duration::from_secs(20), work).await.expect("the others go on");
+        assert!(!fetch.is_finished());
+        fetch.abort();
     }
 
     /// Where a token can be seen while git has it: command lines, environments, and files below a folder.

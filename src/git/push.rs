@@ -116,7 +116,10 @@ pub async fn push(mirror: &Mirror, remote: Remote<'_>, push: Push<'_>) -> Result
         return Err(classify(what, output.stderr));
     };
     if flag != '!' {
-        mirror.note_branch(push.branch.as_str(), push.new).await?;
+        // The push was carried out whatever becomes of the note, and the next fetch notes it too.
+        if let Err(error) = mirror.note_branch(push.branch.as_str(), push.new).await {
+            tracing::warn!("{error}");
+        }
         return Ok(PushOutcome::Pushed);
     }
     // The words for "somebody was faster" depend on who noticed; where the branch is does not.

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE, DATE, LOCATION, USER_AGENT};
 use hyper::{HeaderMap, Method, StatusCode, Uri};
 use hyper_rustls::HttpsConnectorBuilder;
+use hyper_rustls::builderstates::WantsSchemes;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use octocrab::service::middleware::base_uri::BaseUriLayer;
@@ -25,14 +26,14 @@ use serde::de::DeserializeOwned;
 use super::app::BotIdentity;
 use super::error::{ApiError, Failure, classify, http_date};
 use super::path::link;
-use super::token::{Access, AppKey, Scope, Tokens};
+use super::token::{Access, AppKey, Tokens};
 use crate::config::GitHubConfig;
 use crate::model::{Clock, InstallationId, Millis, Repository};
 
 /// Time to reach GitHub.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Time for a whole call, the reply's body included.
-const WHOLE: Duration = Duration::from_secs(15);
+pub const LONGEST_CALL: Duration = Duration::from_secs(15);
 /// Largest reply that is read (T08). No compression is asked for, so this is the decoded size too.
 const REPLY_BYTES: usize = 32 * 1024 * 1024;
 /// Redirects followed in one call; a renamed repository needs one.
@@ -182,12 +183,12 @@ impl GitHub {
     }
 
     /// The present time by GitHub's clock as far as it is known.
-    pub(super) fn github_now(&self) -> Millis {
+    pub fn github_now(&self) -> Millis {
         self.0.clock.now() + self.skew()
     }
 
     /// GitHub's clock minus ours.
-    pub(super) fn skew(&self) -> Millis {
+    pub fn skew(&self) -> Millis {
         self.0.skew.load(Ordering::Relaxed)
     }
 
@@ -237,20 +238,19 @@ impl GitHub {
                 self.send(Some(&self.app_token()?), request).await
             }
             As::Repository(repo) => {
-                let scope = Scope::new(repo, Access::Api);
-                let token = self.token(scope).await?;
+                let (scope, token) = self.token(repo, Access::Api).await?;
                 let answer = self.send(Some(&token), request).await?;
                 if answer.status != StatusCode::UNAUTHORIZED {
                     return Ok(answer);
                 }
                 self.forget_token(scope, &token).await;
-                let token = self.token(scope).await?;
+                let (_, token) = self.token(repo, Access::Api).await?;
                 self.send(Some(&token), request).await
             }
         }
     }
 
-    async fn send(&self, token: Option<&SecretString>, request: &Request) -> Result<Answer, ApiError> {
+    pub(super) async fn send(&self, token: Option<&SecretString>, request: &Request) -> Result<Answer, ApiError> {
         let failed = |message: String, ambiguous: bool| ApiError::Unavailable {
             call: request.label(),
             message,
@@ -293,9 +293,9 @@ impl GitHub {
             };
             Ok(Answer { status: parts.status, headers: parts.headers, body })
         };
-        let answer = match tokio::time::timeout(WHOLE, Box::pin(exchange)).await {
+        let answer = match tokio::time::timeout(LONGEST_CALL, Box::pin(exchange)).await {
             Ok(answer) => answer?,
-            Err(_) => return Err(failed(format!("no answer within {} s", WHOLE.as_secs()), true)),
+            Err(_) => return Err(failed(format!("no answer within {} s", LONGEST_CALL.as_secs()), true)),
         };
         tracing::debug!(
             call = request.label(),
@@ -342,7 +342,7 @@ fn transport(base: Uri) -> Octocrab {
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT));
-    let https = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(http);
+    let https = trusting().https_or_http().enable_http1().wrap_connector(http);
     let client: Client<_, OctoBody> = Client::builder(TokioExecutor::new()).build(https);
     let built = OctocrabBuilder::new_empty()
         .with_service(client)
@@ -353,6 +353,15 @@ fn transport(base: Uri) -> Octocrab {
         Ok(transport) => transport,
         Err(never) => match never {},
     }
+}
+
+/// Whom to believe to be GitHub: the authorities that this machine trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`, for an Enterprise
+/// server may have its certificate from one that nobody else knows; git and curl read the same. A machine without any gets Mozilla's.
+fn trusting() -> HttpsConnectorBuilder<WantsSchemes> {
+    HttpsConnectorBuilder::new().with_native_roots().unwrap_or_else(|error| {
+        tracing::warn!("this machine names no certificate authorities ({error}): Mozilla's are trusted; set SSL_CERT_FILE for others");
+        HttpsConnectorBuilder::new().with_webpki_roots()
+    })
 }
 
 /// What is sent, apart from the credential.

@@ -20,6 +20,9 @@ const UNAUTHORIZED: Millis = 30_000;
 /// A reply that cannot be read may come from a proxy in between, so it is asked for again, but not for ever.
 const UNREADABLE_ATTEMPTS: u32 = 3;
 
+/// An App that is suspended or being installed anew may be back soon; one that was taken away is not, so it is not asked for for ever.
+const INSTALLATION_ATTEMPTS: u32 = 12;
+
 /// The longest wait that a header can ask for; a larger value is a mistake or malice.
 const LONGEST_WAIT_SECONDS: i64 = 7 * 24 * 3600;
 
@@ -53,6 +56,17 @@ pub enum ApiError {
     )]
     Unauthorized {
         /// Method and path.
+        call: String,
+        /// GitHub's words.
+        message: String,
+    },
+    /// The installation gives no token: the App was taken away or suspended, or may not reach the repository. Nothing was asked and nothing
+    /// answered about the repository or what is in it.
+    #[error(
+        "{call}: the App's installation gives no token ({message}); see that the App is installed there and not suspended"
+    )]
+    NoInstallation {
+        /// Method and path of what would have made the token.
         call: String,
         /// GitHub's words.
         message: String,
@@ -101,6 +115,7 @@ impl ApiError {
         let backoff = now + jitter(attempts);
         match self {
             Self::NotFound { .. } | Self::Refused { .. } => None,
+            Self::NoInstallation { .. } => (attempts < INSTALLATION_ATTEMPTS).then_some(backoff),
             // Says nothing about the call: it is made once the operator has put key or clock right.
             Self::Unauthorized { .. } => Some(now + UNAUTHORIZED + jitter(attempts)),
             // A second limit in a row means that others wait for the same moment too.

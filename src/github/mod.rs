@@ -19,7 +19,7 @@ mod tests;
 mod token;
 pub mod users;
 
-pub use client::{As, GitHub, Reply};
+pub use client::{As, GitHub, LONGEST_CALL, Reply};
 pub use error::ApiError;
 
 use serde::{Deserialize, Deserializer, de::Error as _};

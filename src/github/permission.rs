@@ -52,7 +52,7 @@ pub struct Permission {
     pub user: Option<AccountId>,
 }
 
-/// The role of a login in a repository; [`Role::None`] where GitHub knows no such person there.
+/// The role of a login in a repository; [`Role::None`] where GitHub knows no such person.
 /// <https://docs.github.com/en/rest/collaborators/collaborators#get-repository-permissions-for-a-user>
 ///
 /// # Errors
@@ -77,7 +77,10 @@ pub async fn of_login(gh: &GitHub, repo: &Repository, login: &str) -> Result<Per
             let role = Role::named(&answer.role_name).or_else(|| Role::named(&answer.permission));
             Ok(Permission { role: role.unwrap_or(Role::None), user: answer.user.map(|user| user.id) })
         }
-        Err(error) if error.is_not_found() => Ok(Permission { role: Role::None, user: None }),
+        // Another 404 is about the repository, and so no answer.
+        Err(ApiError::NotFound { message, .. }) if message.ends_with("is not a user") => {
+            Ok(Permission { role: Role::None, user: None })
+        }
         Err(error) => Err(error),
     }
 }
@@ -97,6 +100,7 @@ mod tests {
                 "gone" => return respond(404, json!({ "message": "x is not a user" })),
                 "hidden" => return respond(403, json!({ "message": "Must have push access" })),
                 "broken" => return respond(500, json!({})),
+                "elsewhere" => return respond(404, json!({ "message": "Not Found" })),
                 "maintainer" => ("write", "maintain"),
                 "triager" => ("read", "triage"),
                 "custom" => ("write", "release-captain"),
@@ -121,7 +125,7 @@ mod tests {
             assert_eq!((answer.role, answer.role.may_write(), answer.user), (role, may, Some(AccountId(5))), "{login}");
         }
         assert_eq!(of_login(&gh, &repo, "gone").await.unwrap(), Permission { role: Role::None, user: None });
-        for login in ["hidden", "broken"] {
+        for login in ["hidden", "broken", "elsewhere"] {
             assert!(of_login(&gh, &repo, login).await.is_err(), "{login}");
         }
     }

@@ -108,6 +108,66 @@ async fn a_refused_token_is_minted_anew_once_and_never_in_a_loop() {
     assert!(error.retry_at(1, 0) >= Some(30_000), "not at once again: GitHub bans who insists");
 }
 
+// T30
+#[tokio::test]
+async fn git_tokens_are_given_back_and_made_anew_when_they_are_wanted_again() {
+    let fake = Fake::start("", |_| respond(204, Value::Null)).await;
+    let (gh, repo) = (fake.client(), fake.repo());
+    gh.revoke_git_tokens(&repo).await;
+    assert!(fake.seen().is_empty());
+    let read = gh.git_token(&repo, false).await.unwrap();
+    let write = gh.git_token(&repo, true).await.unwrap();
+    gh.get::<Value>(As::Repository(&repo), "/x").await.unwrap();
+    gh.revoke_git_tokens(&repo).await;
+    let ended = fake.seen().into_iter().filter(|request| request.method == "DELETE");
+    let ended: Vec<_> = ended.map(|request| (request.path.clone(), request.header("authorization"))).collect();
+    let end_of =
+        |token: &secrecy::SecretString| ("/installation/token".to_owned(), format!("Bearer {}", token.expose_secret()));
+    assert_eq!(ended, [end_of(&read), end_of(&write)]);
+    assert_ne!(gh.git_token(&repo, false).await.unwrap().expose_secret(), read.expose_secret());
+    gh.get::<Value>(As::Repository(&repo), "/x").await.unwrap();
+    assert_eq!(fake.minted(), 4, "the API's own token stays");
+}
+
+// T11
+#[tokio::test]
+async fn a_repository_is_found_again_behind_another_installation() {
+    let gone =
+        |request: &testing::Seen| (request.path == TOKENS).then(|| respond(404, json!({ "message": "Not Found" })));
+    let fake = Fake::start_with("", gone, |request| match request.path.as_str() {
+        "/repos/octo/hello/installation" => respond(200, json!({ "id": 9 })),
+        _ => respond(200, json!({})),
+    })
+    .await;
+    let (gh, repo) = (fake.client(), fake.repo());
+    for _ in 0..2 {
+        gh.get::<Value>(As::Repository(&repo), "/repos/octo/hello").await.unwrap();
+        gh.git_token(&repo, true).await.unwrap();
+    }
+    assert_eq!(fake.count("POST", TOKENS), 1, "the old one is not asked again");
+    assert_eq!(fake.count("POST", "/app/installations/9/access_tokens"), 2);
+    assert_eq!(fake.count("GET", "/repos/octo/hello/installation"), 1);
+}
+
+// T11, T12
+#[tokio::test]
+async fn an_installation_that_gives_no_token_says_nothing_about_people_and_files() {
+    for (code, message) in [(404, "Not Found"), (403, "This installation has been suspended"), (422, "not accessible")]
+    {
+        let none = move |_: &testing::Seen| Some(respond(code, json!({ "message": message })));
+        let fake = Fake::start_with("", none, |request| match request.path.as_str() {
+            "/repos/octo/hello/installation" => respond(200, json!({ "id": 3 })),
+            _ => panic!("without a token"),
+        })
+        .await;
+        let (gh, repo) = (fake.client(), fake.repo());
+        let error = permission::of_login(&gh, &repo, "mona").await.unwrap_err();
+        assert!(matches!(error, ApiError::NoInstallation { .. }) && !error.is_not_found(), "{error:?}");
+        assert!(error.retry_at(1, 0).is_some() && error.retry_at(12, 0).is_none());
+        assert!(matches!(gh.git_token(&repo, false).await, Err(ApiError::NoInstallation { .. })));
+    }
+}
+
 // T46
 #[tokio::test]
 async fn a_wrong_clock_is_corrected_by_githubs() {

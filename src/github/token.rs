@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::app;
 use super::client::{As, GitHub, Request};
 use super::error::ApiError;
 use crate::model::{InstallationId, Millis, Repository, RepositoryId};
@@ -86,12 +87,6 @@ pub(super) struct Scope {
     access: Access,
 }
 
-impl Scope {
-    pub fn new(repo: &Repository, access: Access) -> Self {
-        Self { installation: repo.installation, repository: repo.id, access }
-    }
-}
-
 struct Token {
     secret: SecretString,
     /// By our clock.
@@ -103,11 +98,25 @@ type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 
 /// The tokens that are in use.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<HashMap<Scope, Slot>>);
+pub(super) struct Tokens {
+    slots: Mutex<HashMap<Scope, Slot>>,
+    /// Through which installation a repository is reached by now, by the one through which it was.
+    moved: Mutex<HashMap<(RepositoryId, InstallationId), InstallationId>>,
+}
 
 impl Tokens {
     fn slot(&self, scope: Scope) -> Slot {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(scope).or_default().clone()
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(scope).or_default().clone()
+    }
+
+    fn scope(&self, repo: &Repository, access: Access) -> Scope {
+        let moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        let installation = moved.get(&(repo.id, repo.installation)).copied().unwrap_or(repo.installation);
+        Scope { installation, repository: repo.id, access }
+    }
+
+    fn moved(&self, repo: &Repository, to: InstallationId) {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner).insert((repo.id, repo.installation), to);
     }
 }
 
@@ -120,12 +129,28 @@ impl GitHub {
     /// Also while a rate limit holds: git's requests count as the installation's (F10).
     pub async fn git_token(&self, repo: &Repository, write: bool) -> Result<SecretString, ApiError> {
         self.check_limit(Some(repo.installation), || if write { "git push" } else { "git fetch" }.to_owned())?;
-        self.token(git_scope(repo, write)).await
+        Ok(self.token(repo, git_access(write)).await?.1)
     }
 
     /// Drops a git token that the server no longer accepts.
     pub async fn forget_git_token(&self, repo: &Repository, write: bool) {
-        *self.0.tokens.slot(git_scope(repo, write)).lock().await = None;
+        *self.0.tokens.slot(self.0.tokens.scope(repo, git_access(write))).lock().await = None;
+    }
+
+    /// Ends the git tokens of a repository before their time (T30). Where GitHub does not answer, they end by themselves within the hour.
+    pub async fn revoke_git_tokens(&self, repo: &Repository) {
+        for access in [Access::GitRead, Access::GitWrite] {
+            let Some(token) = self.0.tokens.slot(self.0.tokens.scope(repo, access)).lock().await.take() else {
+                continue;
+            };
+            let request = Request { method: Method::DELETE, path: "/installation/token".to_owned(), body: None };
+            let allowed = self.check_limit(Some(repo.installation), || "revoking a token".to_owned());
+            let revoked = match allowed {
+                Ok(()) => self.send(Some(&token.secret), &request).await.map(|answer| answer.status),
+                Err(limited) => Err(limited),
+            };
+            tracing::debug!(?access, ?revoked, "a git token of {} is given back", repo.name);
+        }
     }
 
     /// The App's own token.
@@ -136,21 +161,45 @@ impl GitHub {
         })
     }
 
-    /// A token of this scope, from the cache or minted once for all who wait.
-    pub(super) fn token(&self, scope: Scope) -> BoxFuture<'_, Result<SecretString, ApiError>> {
-        // Boxed because minting is a call itself, and calls need tokens.
+    /// A token for a repository, from the cache or minted once for all who wait, and for what it is good.
+    ///
+    /// Reinstalling the App and transferring a repository change the installation through which it is reached, and the webhook that tells
+    /// may be long in coming; so GitHub is asked where the known one gives nothing.
+    pub(super) fn token<'a>(
+        &'a self,
+        repo: &'a Repository,
+        access: Access,
+    ) -> BoxFuture<'a, Result<(Scope, SecretString), ApiError>> {
+        // Boxed because minting and asking are calls themselves, and calls need tokens.
         Box::pin(async move {
-            let slot = self.0.tokens.slot(scope);
-            let mut token = slot.lock().await;
-            if let Some(token) = &*token
-                && token.until > self.0.clock.now()
-            {
-                return Ok(token.secret.clone());
+            let scope = self.0.tokens.scope(repo, access);
+            let refused = match self.cached(scope).await {
+                Err(error @ ApiError::NoInstallation { .. }) => error,
+                result => return Ok((scope, result?)),
+            };
+            let Ok(installation) = app::repository_installation(self, &repo.name).await else { return Err(refused) };
+            if installation == scope.installation {
+                return Err(refused);
             }
-            *token = None;
-            let minted = self.mint(scope).await?;
-            Ok(token.insert(minted).secret.clone())
+            let scope = Scope { installation, ..scope };
+            let token = self.cached(scope).await?;
+            tracing::info!("{} is reached through installation {installation} now", repo.name);
+            self.0.tokens.moved(repo, installation);
+            Ok((scope, token))
         })
+    }
+
+    async fn cached(&self, scope: Scope) -> Result<SecretString, ApiError> {
+        let slot = self.0.tokens.slot(scope);
+        let mut token = slot.lock().await;
+        if let Some(token) = &*token
+            && token.until > self.0.clock.now()
+        {
+            return Ok(token.secret.clone());
+        }
+        *token = None;
+        let minted = self.mint(scope).await?;
+        Ok(token.insert(minted).secret.clone())
     }
 
     /// Drops a token unless another caller has replaced it already.
@@ -177,7 +226,7 @@ impl GitHub {
             path: format!("/app/installations/{}/access_tokens", scope.installation),
             body: Some(body.to_string()),
         };
-        let answer = self.exchange(As::App, &mut request).await?;
+        let answer = self.exchange(As::App, &mut request).await.map_err(about_installation)?;
         // The text of the error would quote the reply, which holds the token.
         let minted: Minted = serde_json::from_slice(&answer.body)
             .map_err(|_| request.unreadable("it holds no token and expires_at".to_owned()))?;
@@ -187,6 +236,16 @@ impl GitHub {
     }
 }
 
-fn git_scope(repo: &Repository, write: bool) -> Scope {
-    Scope::new(repo, if write { Access::GitWrite } else { Access::GitRead })
+/// What GitHub says when it gives no token is about the installation, never about what the token was wanted for.
+fn about_installation(error: ApiError) -> ApiError {
+    match error {
+        ApiError::NotFound { call, message } | ApiError::Refused { call, message, .. } => {
+            ApiError::NoInstallation { call, message }
+        }
+        other => other,
+    }
+}
+
+fn git_access(write: bool) -> Access {
+    if write { Access::GitWrite } else { Access::GitRead }
 }

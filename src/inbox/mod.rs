@@ -19,19 +19,21 @@ use tokio::sync::Semaphore;
 use tracing::{Instrument as _, error, info_span, warn};
 
 use crate::context::Context;
-use crate::db;
 use crate::db::deliveries::Delivery;
+use crate::db::{self, Conn};
 use crate::event;
 use crate::github::ApiError;
-use crate::model::Millis;
+use crate::model::{Millis, RepositoryId};
 
 /// Deliveries handled at once, each of another lane.
-const AT_ONCE: usize = 16;
+const AT_ONCE: u32 = 16;
 /// Longest time between two looks at the table.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Rows put into lanes at a time.
 const BATCH: i64 = 500;
-/// Attempts after which a delivery that breaks the bot is set aside.
+/// Heads of lanes looked at in one go: those at work and as many as could begin.
+const HEADS: i64 = 2 * AT_ONCE as i64;
+/// Attempts after which a delivery that breaks the bot, or kills it, is set aside.
 const POISON_ATTEMPTS: i64 = 3;
 /// Attempts after which a delivery is set aside whose question GitHub refuses to answer (the App was taken away, the issue is gone).
 const REFUSED_ATTEMPTS: i64 = 5;
@@ -75,10 +77,9 @@ impl From<sqlx::Error> for Trouble {
 
 /// Works until the bot stops.
 pub async fn work(context: Arc<Context>) {
-    let lanes = Arc::new(Lanes::default());
-    let permits = Arc::new(Semaphore::new(AT_ONCE));
+    let mut worker = Worker::default();
     while !context.stop.is_cancelled() {
-        if let Err(error) = look(&context, &lanes, &permits).await {
+        if let Err(error) = worker.look(&context).await {
             error!("the inbox could not be looked at: {error:#}");
         }
         let pause = match next_look(&context).await {
@@ -86,10 +87,25 @@ pub async fn work(context: Arc<Context>) {
             Err(_) => LOOK_EVERY,
         };
         tokio::select! {
-            () = context.stop.cancelled() => return,
+            () = context.stop.cancelled() => {}
             () = context.wake.inbox.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+    // What is at work comes to its end if there is time; the semaphore is never closed.
+    let _ = worker.permits.acquire_many(AT_ONCE).await;
+}
+
+struct Worker {
+    lanes: Arc<Lanes>,
+    permits: Arc<Semaphore>,
+    /// The newest delivery of the process before this one, once it was looked up.
+    inherited: Option<i64>,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self { lanes: Arc::default(), permits: Arc::new(Semaphore::new(AT_ONCE as usize)), inherited: None }
     }
 }
 
@@ -97,8 +113,12 @@ pub async fn work(context: Arc<Context>) {
 struct Lanes(Mutex<HashSet<String>>);
 
 impl Lanes {
-    fn claim(&self, lane: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(lane.to_owned())
+    fn holds(&self, lane: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(lane)
+    }
+
+    fn claim(&self, lane: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(lane.to_owned());
     }
 
     fn release(&self, lane: &str) {
@@ -106,29 +126,58 @@ impl Lanes {
     }
 }
 
-async fn look(context: &Arc<Context>, lanes: &Arc<Lanes>, permits: &Arc<Semaphore>) -> Result<()> {
-    sort_into_lanes(context).await?;
-    let heads = db::deliveries::heads(&mut *context.db.read().await?, context.clock.now(), BATCH).await?;
-    for (lane, delivery) in heads {
-        if !lanes.claim(&lane) {
-            continue;
-        }
-        let (context, lanes, permits) = (context.clone(), lanes.clone(), permits.clone());
-        let span = info_span!("delivery", delivery = %delivery.id, lane = %lane);
-        tokio::spawn(
-            async move {
-                // The semaphore is never closed.
-                let _permit = permits.acquire_owned().await;
-                let inner = tokio::spawn(handle(context.clone(), delivery.clone()).in_current_span());
-                if let Err(panic) = inner.await {
-                    let trouble = Trouble::Other(anyhow::anyhow!("handling panicked: {panic}"));
-                    put_off(&context, &delivery, &trouble).await;
-                }
-                lanes.release(&lane);
-                context.wake.inbox.notify_one();
+impl Worker {
+    async fn look(&mut self, context: &Arc<Context>) -> Result<()> {
+        let inherited = match self.inherited {
+            Some(newest) => newest,
+            None => *self.inherited.insert(db::deliveries::newest(&mut *context.db.read().await?).await?),
+        };
+        sort_into_lanes(context).await?;
+        let heads = db::deliveries::heads(&mut *context.db.read().await?, context.clock.now(), HEADS).await?;
+        for head in heads {
+            // One that a process may have died of is handled alone, so that it takes no other with it again.
+            let permits = if head.begun > 0 { AT_ONCE } else { 1 };
+            if self.lanes.holds(&head.lane) {
+                continue;
             }
-            .instrument(span),
-        );
+            // Whoever ends has us look again.
+            let Ok(permit) = self.permits.clone().try_acquire_many_owned(permits) else { return Ok(()) };
+            self.lanes.claim(&head.lane);
+            let (context, lanes) = (context.clone(), self.lanes.clone());
+            tokio::spawn(async move {
+                let seq = head.seq;
+                if let Err(error) = handle_head(&context, seq, seq <= inherited).await {
+                    error!("delivery number {seq} could not be read: {error:#}");
+                    tokio::time::sleep(RETRY[0]).await;
+                }
+                lanes.release(&head.lane);
+                drop(permit);
+                context.wake.inbox.notify_one();
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Handles a delivery unless that happened since it was seen. What an earlier process left is noted before: that process may have died of it.
+async fn handle_head(context: &Arc<Context>, seq: i64, inherited: bool) -> Result<()> {
+    let delivery = db::deliveries::get_new(&mut *context.db.read().await?, seq, context.clock.now()).await?;
+    let Some(delivery) = delivery else { return Ok(()) };
+    if inherited {
+        // The attempt in which it came was not noted.
+        if delivery.begun + 1 >= POISON_ATTEMPTS {
+            return set_aside(context, &delivery, "broken", "track died each time that it was handled").await;
+        }
+        let mut tx = context.db.begin().await?;
+        db::deliveries::begin(&mut tx, seq).await?;
+        tx.commit().await?;
+    }
+    let span = info_span!("delivery", delivery = %delivery.id);
+    let delivery = Arc::new(delivery);
+    let inner = tokio::spawn(handle(context.clone(), delivery.clone()).instrument(span.clone()));
+    if let Err(panic) = inner.await {
+        let trouble = Trouble::Other(anyhow::anyhow!("handling panicked: {panic}"));
+        put_off(context, &delivery, &trouble).instrument(span).await;
     }
     Ok(())
 }
@@ -146,20 +195,27 @@ async fn sort_into_lanes(context: &Context) -> Result<()> {
         if unsorted.is_empty() {
             return Ok(());
         }
-        let mut tx = context.db.begin().await?;
-        for delivery in &unsorted {
+        let mut lanes = Vec::new();
+        for seq in unsorted {
+            // One body at a time: each may be 25 MiB.
+            let delivery = db::deliveries::get_new(&mut *context.db.read().await?, seq, Millis::MAX).await?;
+            let Some(delivery) = delivery else { continue };
             let lane = match event::lane_of(&delivery.event, &delivery.body) {
                 Some((repository, Some(number))) => format!("{repository}/{number}"),
                 Some((repository, None)) => repository.to_string(),
                 None => NO_LANE.to_owned(),
             };
-            db::deliveries::set_lane(&mut tx, delivery.seq, &lane).await?;
+            lanes.push((seq, lane));
+        }
+        let mut tx = context.db.begin().await?;
+        for (seq, lane) in lanes {
+            db::deliveries::set_lane(&mut tx, seq, &lane).await?;
         }
         tx.commit().await?;
     }
 }
 
-async fn handle(context: Arc<Context>, delivery: Delivery) {
+async fn handle(context: Arc<Context>, delivery: Arc<Delivery>) {
     let outcome = match check(&delivery) {
         Ok(envelope) => decide_and_apply(&context, &delivery, &envelope).await,
         Err(damage) => set_aside(&context, &delivery, "malformed", &damage).await.map_err(Trouble::Other),
@@ -183,11 +239,25 @@ async fn decide_and_apply(context: &Context, delivery: &Delivery, envelope: &eve
 }
 
 async fn set_aside(context: &Context, delivery: &Delivery, reason: &str, why: &str) -> Result<()> {
-    warn!("delivery {} is set aside: {why}", delivery.id);
     let now = context.clock.now();
+    let mut tx = context.db.begin().await?;
+    write_aside(&mut tx, (delivery.seq, &delivery.id), None, (reason, why), now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Sets a delivery aside and says why, for those who ask.
+async fn write_aside(
+    tx: &mut Conn,
+    (seq, id): (i64, &str),
+    repository: Option<RepositoryId>,
+    (reason, why): (&str, &str),
+    now: Millis,
+) -> Result<()> {
+    warn!("delivery {id} is set aside: {why}");
     let record = db::decisions::Decision {
-        delivery: Some(delivery.id.clone()),
-        repository: None,
+        delivery: Some(id.to_owned()),
+        repository,
         number: None,
         trigger: None,
         run: None,
@@ -196,10 +266,8 @@ async fn set_aside(context: &Context, delivery: &Delivery, reason: &str, why: &s
         reason: reason.to_owned(),
         detail: why.to_owned(),
     };
-    let mut tx = context.db.begin().await?;
-    db::deliveries::quarantine(&mut tx, delivery.seq, why, now).await?;
-    db::decisions::insert(&mut tx, &record, now).await?;
-    tx.commit().await?;
+    db::deliveries::quarantine(&mut *tx, seq, why, now).await?;
+    db::decisions::insert(tx, &record, now).await?;
     Ok(())
 }
 

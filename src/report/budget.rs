@@ -30,6 +30,14 @@ impl Budget {
 
     /// Takes one write, or says when to ask again. `progress` is served from the first half of the hour's budget only.
     pub fn take(&mut self, now: Millis, progress: bool) -> Result<(), Millis> {
+        self.open(now, progress)?;
+        self.tokens -= 1.0;
+        self.sent.push_back(now);
+        Ok(())
+    }
+
+    /// Whether [`Budget::take`] would give one, else when to ask again.
+    pub fn open(&mut self, now: Millis, progress: bool) -> Result<(), Millis> {
         // A clock that was set back must not stop the bot for long: times in the future count as now.
         let passed = (now - self.filled_at).max(0);
         self.tokens = (self.tokens + passed as f64 / 1000.0 * PER_SECOND).min(BURST);
@@ -50,8 +58,6 @@ impl Budget {
         if self.tokens < 1.0 {
             return Err(now + (((1.0 - self.tokens) / PER_SECOND) * 1000.0).ceil() as Millis);
         }
-        self.tokens -= 1.0;
-        self.sent.push_back(now);
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! Brings GitHub to what it is owed: edits in place, waits for the budget, and never posts twice what may be there already.
 //!
 //! A create whose answer was lost is the one write that GitHub cannot repeat safely. The row is marked before it is sent, and from
-//! then on the comment is looked for by its marker first, for longer than GitHub's lists may lag, before it is posted again (P4).
+//! then on the comment is looked for by its marker first, for longer than GitHub's lists may lag, before it is posted again; after that it
+//! is looked for once more, and all but the oldest are taken away (P4).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::db;
 use crate::db::reports::{Payload, Report};
 use crate::db::runs::Run;
 use crate::github::issues::ReactionTo;
-use crate::github::{ApiError, issues};
+use crate::github::{ApiError, LONGEST_CALL, issues};
 use crate::model::{InstallationId, Millis, Outcome, Place, Repository, Status};
 use crate::queue;
 
@@ -31,10 +32,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const BATCH: i64 = 200;
 /// Progress of one run is shown at most this often.
 pub const PROGRESS_EVERY: Millis = 30_000;
-/// How long a create is only looked for whose answer was lost: GitHub's lists may lag behind its writes.
+/// How long a create is only looked for after its answer was lost: GitHub's lists may lag behind its writes.
 const LOOK_FOR_LOST: Millis = 35_000;
 /// How long one is looked for that GitHub answered with a 5xx: mostly it was not carried out, and people wait.
 const LOOK_FOR_FAILED: Millis = 8_000;
+/// When a twin is looked for after a comment was posted again: whatever was carried out before is in GitHub's lists by then.
+const LOOK_FOR_TWIN: Millis = 40_000;
 /// How often it is looked for meanwhile.
 const LOOK_AGAIN_AFTER: Millis = 2_000;
 /// Comments from before this much earlier than the report cannot be it; clocks differ a little.
@@ -47,7 +50,7 @@ pub async fn work(context: Arc<Context>) {
         if let Err(error) = round(&context, &mut budgets).await {
             error!("reports could not be looked at: {error:#}");
         }
-        let pause = next_look(&context).await.unwrap_or(LOOK_EVERY);
+        let pause = next_look(&context, &mut budgets).await.unwrap_or(LOOK_EVERY);
         tokio::select! {
             () = context.stop.cancelled() => return,
             () = context.wake.reports.notified() => {}
@@ -56,17 +59,21 @@ pub async fn work(context: Arc<Context>) {
     }
 }
 
-async fn next_look(context: &Context) -> Result<Duration> {
+async fn next_look(context: &Context, budgets: &mut HashMap<InstallationId, Budget>) -> Result<Duration> {
     let now = context.clock.now();
-    let next = db::reports::next_due(&mut *context.db.read().await?, now).await?;
+    let due = db::reports::next_due(&mut *context.db.read().await?, now).await?;
+    let opens = budgets.values_mut().filter_map(|budget| budget.open(now, false).err());
+    let next = opens.chain(due).min();
     Ok(next.map_or(LOOK_EVERY, |at| Duration::from_millis((at - now).unsigned_abs()).min(LOOK_EVERY)))
 }
 
-/// Sends what is due, one at a time per installation and the installations side by side, until nothing is due.
+/// Sends what is due, one at a time per installation and the installations side by side, until nothing is due that a budget lets through.
 async fn round(context: &Context, budgets: &mut HashMap<InstallationId, Budget>) -> Result<()> {
     loop {
         let now = context.clock.now();
-        let due = db::reports::due(&mut *context.db.read().await?, now, BATCH).await?;
+        let closed = budgets.iter_mut().filter_map(|(id, budget)| budget.open(now, false).is_err().then_some(*id));
+        let closed: Vec<_> = closed.collect();
+        let due = db::reports::due(&mut *context.db.read().await?, now, &closed, BATCH).await?;
         if due.is_empty() || context.stop.is_cancelled() {
             return Ok(());
         }
@@ -95,7 +102,8 @@ async fn lane(
     reports: Vec<(Report, Repository)>,
 ) -> (InstallationId, Budget) {
     for (report, repository) in reports {
-        if context.stop.is_cancelled() {
+        // What the budget does not let through stays due as it is: the next round asks the budget first.
+        if context.stop.is_cancelled() || budget.open(context.clock.now(), false).is_err() {
             break;
         }
         if let Err(error) = serve(context, &report, &repository, &mut budget).await {
@@ -113,24 +121,32 @@ async fn lane(
 async fn serve(context: &Context, report: &Report, repository: &Repository, budget: &mut Budget) -> Result<()> {
     let now = context.clock.now();
     let Some(desired) = desired(context, report).await? else {
-        return settled(context, report, None, None).await;
+        return settled(context, report, Sent::default(), None).await;
     };
+    let twins_at = report.in_doubt.filter(|_| report.remote_id.is_some());
+    if twins_at.is_some_and(|at| at <= now) {
+        return match remove_twins(context, report, repository, &desired).await {
+            Ok(()) => Ok(()),
+            Err(error) => refused(context, report, &desired, error).await,
+        };
+    }
     let hash = hex::encode(Sha256::digest(desired.body.as_bytes()));
     if report.shown.as_deref() == Some(&hash) {
-        return settled(context, report, None, None).await;
+        return settled(context, report, Sent { remote: None, twins_at }, None).await;
     }
     if desired.is_progress
         && let Some(shown_at) = report.shown_at
         && now < shown_at + PROGRESS_EVERY
     {
-        return put_off_unhurried(context, report, shown_at + PROGRESS_EVERY).await;
+        let at = shown_at + PROGRESS_EVERY;
+        return put_off_unhurried(context, report, twins_at.map_or(at, |twins_at| twins_at.min(at))).await;
     }
     if let Err(at) = budget.take(now, desired.is_progress) {
         return put_off_unhurried(context, report, at).await;
     }
     match send(context, report, repository, &desired).await {
-        Ok(remote) => settled(context, report, remote, Some(&hash)).await,
-        Err(error) => refused(context, report, error).await,
+        Ok(sent) => settled(context, report, sent, Some(&hash)).await,
+        Err(error) => refused(context, report, &desired, error).await,
     }
 }
 
@@ -196,13 +212,17 @@ async fn status_facts(context: &Context, run: &Run) -> Result<StatusFacts> {
     Ok(facts)
 }
 
-/// Sends one report; answers GitHub's id where a comment was made or found.
-async fn send(
-    context: &Context,
-    report: &Report,
-    repository: &Repository,
-    desired: &Desired,
-) -> Result<Option<i64>, Undone> {
+/// What GitHub shows by now.
+#[derive(Default)]
+struct Sent {
+    /// GitHub's id of the comment that was made or found.
+    remote: Option<i64>,
+    /// When a twin of it is to be looked for.
+    twins_at: Option<Millis>,
+}
+
+/// Sends one report.
+async fn send(context: &Context, report: &Report, repository: &Repository, desired: &Desired) -> Result<Sent, Undone> {
     let github = &context.github;
     match &report.payload {
         Payload::Reaction { place, content } => {
@@ -210,14 +230,14 @@ async fn send(
                 Place::Issue => ReactionTo::Issue(report.number),
                 Place::Comment(id) => ReactionTo::Comment(*id),
                 Place::ReviewComment(id) => ReactionTo::ReviewComment(*id),
-                Place::Review(_) => return Ok(None),
+                Place::Review(_) => return Ok(Sent::default()),
             };
             issues::react(github, repository, target, *content).await?;
-            Ok(None)
+            Ok(Sent::default())
         }
         Payload::Unlabel { label } => {
             issues::remove_label(github, repository, report.number, label).await?;
-            Ok(None)
+            Ok(Sent::default())
         }
         Payload::Status | Payload::Reply { .. } | Payload::Final { .. } => {
             comment(context, report, repository, desired).await
@@ -250,53 +270,83 @@ async fn comment(
     report: &Report,
     repository: &Repository,
     desired: &Desired,
-) -> Result<Option<i64>, Undone> {
+) -> Result<Sent, Undone> {
     if let Some(id) = report.remote_id {
         issues::update_comment(&context.github, repository, id, &desired.body).await?;
-        return Ok(Some(id));
+        return Ok(Sent { remote: Some(id), twins_at: report.in_doubt });
     }
     let now = context.clock.now();
     if let Some(until) = report.in_doubt {
-        if let Some(found) = find(context, report, repository, desired).await? {
-            info!("the comment of {} was found again as {}", report.key, found.id);
-            if found.body != desired.body {
-                issues::update_comment(&context.github, repository, found.id, &desired.body).await?;
+        let found = find(context, report, repository, desired).await?;
+        if let Some(oldest) = found.first() {
+            info!("the comment of {} was found again as {}", report.key, oldest.id);
+            if oldest.body != desired.body {
+                issues::update_comment(&context.github, repository, oldest.id, &desired.body).await?;
             }
-            return Ok(Some(found.id));
+            return Ok(Sent { remote: Some(oldest.id), twins_at: (found.len() > 1).then_some(now) });
         }
         if now < until {
             return Err(Undone::InDoubt);
         }
     }
-    doubt(context, report, Some(now + LOOK_FOR_LOST)).await?;
-    match issues::create_comment(&context.github, repository, report.number, &desired.body).await {
-        Ok(comment) => Ok(Some(comment.id)),
+    doubt(context, report, Some(now + LONGEST_CALL.as_millis() as Millis + LOOK_FOR_LOST)).await?;
+    let created = issues::create_comment(&context.github, repository, report.number, &desired.body).await;
+    // The call may have been carried out at its very end.
+    let now = context.clock.now();
+    match created {
+        Ok(comment) => {
+            let twins_at = report.in_doubt.map(|_| now + LOOK_FOR_TWIN);
+            Ok(Sent { remote: Some(comment.id), twins_at })
+        }
         Err(error) => {
-            match &error {
-                ApiError::Unavailable { answered: true, ambiguous: true, .. } => {
-                    doubt(context, report, Some(now + LOOK_FOR_FAILED)).await?;
-                }
-                error if error.is_ambiguous() => {}
-                _ => doubt(context, report, None).await?,
-            }
+            let until = match &error {
+                ApiError::Unavailable { answered: true, ambiguous: true, .. } => Some(now + LOOK_FOR_FAILED),
+                error if error.is_ambiguous() => Some(now + LOOK_FOR_LOST),
+                // This one was not carried out; what an earlier one left in doubt stays so.
+                _ => report.in_doubt,
+            };
+            doubt(context, report, until).await?;
             Err(error.into())
         }
     }
 }
 
-/// Looks for a comment of our own that ends with the marker.
+/// Looks for comments of our own that end with the marker, oldest first.
 async fn find(
     context: &Context,
     report: &Report,
     repository: &Repository,
     desired: &Desired,
-) -> Result<Option<issues::Comment>, Undone> {
-    let Some((run, kind)) = desired.marker else { return Ok(None) };
+) -> Result<Vec<issues::Comment>, Undone> {
+    let Some((run, kind)) = desired.marker else { return Ok(Vec::new()) };
     let bot = context.bot(repository).await?;
-    let since = report.created_at - CLOCK_DIFFERENCE;
-    let comments = issues::comments_since(&context.github, repository, report.number, since).await?;
+    let since = report.created_at + context.github.skew() - CLOCK_DIFFERENCE;
+    let mut comments = issues::comments_since(&context.github, repository, report.number, since).await?;
     let ours = |comment: &issues::Comment| comment.user.as_ref().is_some_and(|user| user.account.id == bot.account.id);
-    Ok(comments.into_iter().find(|comment| ours(comment) && context.marker.is_in(&comment.body, run, kind)))
+    comments.retain(|comment| ours(comment) && context.marker.is_in(&comment.body, run, kind));
+    comments.sort_by_key(|comment| comment.id);
+    Ok(comments)
+}
+
+/// Leaves one comment where an attempt that was in doubt had been carried out after all: the oldest, which people saw first (P4).
+async fn remove_twins(
+    context: &Context,
+    report: &Report,
+    repository: &Repository,
+    desired: &Desired,
+) -> Result<(), Undone> {
+    let mut found = find(context, report, repository, desired).await?.into_iter().map(|comment| comment.id);
+    let kept = found.next().or(report.remote_id);
+    for twin in found {
+        info!("the comment of {} is there twice: {twin} is removed", report.key);
+        match issues::delete_comment(&context.github, repository, twin).await {
+            Err(error) if error.retry_at(1, context.clock.now()).is_some() => return Err(error.into()),
+            Err(error) => warn!("the comment {twin} stays beside its twin: {error}"),
+            Ok(()) => {}
+        }
+    }
+    set_remote(context, report, kept).await?;
+    Ok(())
 }
 
 async fn doubt(context: &Context, report: &Report, until: Option<Millis>) -> Result<()> {
@@ -306,9 +356,17 @@ async fn doubt(context: &Context, report: &Report, until: Option<Millis>) -> Res
     Ok(())
 }
 
-async fn settled(context: &Context, report: &Report, remote: Option<i64>, shown: Option<&str>) -> Result<()> {
+/// Which comment is the report's, or that there is none any more; what it shows is looked at again.
+async fn set_remote(context: &Context, report: &Report, remote: Option<i64>) -> Result<()> {
     let mut tx = context.db.begin().await?;
-    db::reports::shown(&mut tx, report, remote, shown, context.clock.now()).await?;
+    db::reports::set_remote(&mut tx, report.id, remote).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn settled(context: &Context, report: &Report, sent: Sent, shown: Option<&str>) -> Result<()> {
+    let mut tx = context.db.begin().await?;
+    db::reports::shown(&mut tx, report, sent.remote, shown, sent.twins_at, context.clock.now()).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -328,7 +386,7 @@ async fn put_off_unhurried(context: &Context, report: &Report, at: Millis) -> Re
     Ok(())
 }
 
-async fn refused(context: &Context, report: &Report, undone: Undone) -> Result<()> {
+async fn refused(context: &Context, report: &Report, desired: &Desired, undone: Undone) -> Result<()> {
     let now = context.clock.now();
     let error = match undone {
         Undone::Other(error) => return Err(error),
@@ -339,15 +397,28 @@ async fn refused(context: &Context, report: &Report, undone: Undone) -> Result<(
     match error.retry_at(tries, now) {
         Some(at) => {
             info!("report {} waits for GitHub: {error}", report.key);
-            put_off(context, report, at, &error.to_string()).await
+            return put_off(context, report, at, &error.to_string()).await;
         }
-        None => {
-            // Gone, locked or forbidden: repeating it would not help, and a failing reaction never fails a run.
-            warn!("report {} is given up: {error}", report.key);
-            let mut tx = context.db.begin().await?;
-            db::reports::dead(&mut tx, report.id, &error.to_string()).await?;
-            tx.commit().await?;
-            Ok(())
+        None if error.is_not_found() && report.remote_id.is_some() => {
+            // Somebody deleted the comment. Whoever did that wants no news of the work, so progress is given up; the result is what the
+            // work was for, so it is posted anew, once: nothing is edited after it.
+            info!("the comment of {} was deleted", report.key);
+            set_remote(context, report, None).await?;
+            if !desired.is_progress {
+                return Ok(());
+            }
         }
+        None if desired.is_progress => {
+            // The next change is tried again, and the end in any case.
+            warn!("progress of {} cannot be shown: {error}", report.key);
+            let twins_at = report.in_doubt;
+            return settled(context, report, Sent { remote: None, twins_at }, None).await;
+        }
+        // Gone, locked or forbidden: repeating it would not help, and a failing reaction never fails a run.
+        None => warn!("report {} is given up: {error}", report.key),
     }
+    let mut tx = context.db.begin().await?;
+    db::reports::dead(&mut tx, report.id, &error.to_string()).await?;
+    tx.commit().await?;
+    Ok(())
 }

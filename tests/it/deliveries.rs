@@ -1,6 +1,11 @@
 //! What GitHub may send twice, late, in the wrong order or under the wrong name, and what anybody may replay.
 
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use rustix::process::Signal;
 use serde_json::json;
+use track::db::deliveries;
 use track::sim::Fault;
 
 use crate::harness::{MAINTAINER, REPO, World};
@@ -108,4 +113,50 @@ async fn an_edit_adds_no_command_and_changes_none() {
     world.settle().await;
     let prompt = world.prompt(world.runs().await[0].id);
     assert!(prompt.contains("in French") && !prompt.contains("in Latin"), "{prompt}");
+}
+
+// F02
+#[tokio::test]
+async fn a_delivery_that_kills_the_bot_three_times_is_set_aside() {
+    let mut world = World::new().await;
+    let issue = world.issue("Say hello", "").await;
+    world.serve().await;
+    // Each time that the bot asks who that was, it is killed.
+    let stalls = Fault::Delay(Duration::from_secs(60));
+    let met = world.fault(usize::MAX, |request| request.path.ends_with("/permission"), stalls);
+    world.comment(MAINTAINER, issue, "/track dispatch").await;
+    for death in 1..=3 {
+        world.until("the bot asks who that was", async || met.load(SeqCst) == death).await;
+        world.end(Signal::KILL).await;
+        world.serve().await;
+    }
+    let status = async || {
+        let mut conn = world.db().read().await.unwrap();
+        sqlx::query_scalar::<_, String>("select status from delivery where event = 'issue_comment'")
+            .fetch_one(&mut *conn)
+            .await
+            .unwrap()
+    };
+    world.until("it is set aside", async || status().await == "quarantined").await;
+    assert_eq!(met.load(SeqCst), 3);
+    world.sim.clear_faults();
+    let other = world.issue("Say hello", "").await;
+    world.comment(MAINTAINER, other, "/track status").await;
+    world.settle().await;
+    assert_eq!((world.said(issue).len(), world.said(other).len()), (0, 1));
+}
+
+// P2
+#[tokio::test]
+async fn what_was_handled_is_not_handled_again() {
+    let world = World::new().await;
+    world.issue("Say hello", "").await;
+    world.settle().await;
+    let mut tx = world.db().begin().await.unwrap();
+    let seq = deliveries::newest(&mut tx).await.unwrap();
+    assert!(deliveries::get_new(&mut tx, seq, i64::MAX).await.unwrap().is_none());
+    assert!(deliveries::handled(&mut tx, seq, 1).await.is_err());
+    assert!(deliveries::quarantine(&mut tx, seq, "late", 1).await.is_err());
+    deliveries::retry_at(&mut tx, seq, 1, "late").await.unwrap();
+    assert_eq!(deliveries::backlog(&mut tx).await.unwrap().0, 0);
 }

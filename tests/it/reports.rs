@@ -1,5 +1,7 @@
 //! What the bot owes to people, and how it shows it: once, in place, and not too often.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use track::model::{Outcome, Status};
 use track::sim::Fault;
 
@@ -17,20 +19,56 @@ async fn dead(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_comment_that_somebody_deleted_is_not_posted_again() {
+async fn a_comment_that_somebody_deleted_comes_back_with_the_result_only() {
     let world = World::new().await;
-    world.agent(WAITS);
+    world.agent(
+        r#"say "working"; await more; say "nearly there"; await go; commit a.txt a "feat: a"; answer succeeded "Did.""#,
+    );
     let issue = world.issue("Say hello", "").await;
     world.label(issue, "track").await;
     world.until("the status comment", async || !world.said(issue).is_empty()).await;
     world.until_status(Status::Running).await;
     let comment = world.sim.comments(REPO, issue).remove(0).id;
     world.sim.delete_comment(REPO, MAINTAINER, comment).await.unwrap();
+    world.signal("more");
+    world
+        .until("that progress is given up", async || {
+            world.pass(30_000);
+            dead(&world).await == ["status"]
+        })
+        .await;
+    assert!(world.said(issue).is_empty());
     world.signal("go");
     world.settle_soon().await;
-    assert!(world.said(issue).is_empty());
-    assert_eq!(world.sim.pulls(REPO).len(), 1);
-    assert_eq!(dead(&world).await, ["status"]);
+    assert!(world.only_comment(issue).starts_with("✅ **Done**"));
+    assert!(dead(&world).await.is_empty());
+}
+
+// P3
+#[tokio::test]
+async fn progress_that_github_refuses_keeps_no_result_from_people() {
+    let world = World::new().await;
+    world.agent(
+        r#"say "working"; await more; say "nearly there"; await go; commit a.txt a "feat: a"; answer succeeded "Did.""#,
+    );
+    let issue = world.issue("Say hello", "").await;
+    world.label(issue, "track").await;
+    world.until("the status comment", async || !world.said(issue).is_empty()).await;
+    world.until_status(Status::Running).await;
+    let refused = Fault::Status { code: 403, headers: Vec::new(), body: r#"{"message":"not now"}"#.to_owned() };
+    let met = world.fault(usize::MAX, |request| request.method == "PATCH", refused);
+    world.signal("more");
+    world
+        .until("a refusal", async || {
+            world.pass(30_000);
+            met.load(SeqCst) > 0
+        })
+        .await;
+    world.sim.clear_faults();
+    world.signal("go");
+    world.settle_soon().await;
+    assert!(world.only_comment(issue).starts_with("✅ **Done**"));
+    assert!(dead(&world).await.is_empty());
 }
 
 #[tokio::test]
@@ -49,7 +87,7 @@ async fn a_locked_issue_takes_no_comment_and_the_run_is_done_all_the_same() {
     assert_eq!(world.sim.pulls(REPO).len(), 1);
     assert_eq!(dead(&world).await, ["reaction", "reaction", "status"]);
     let tries = world.sim.journal().iter().filter(|request| request.status == 403).count();
-    assert_eq!(tries, 3, "each is tried once");
+    assert_eq!(tries, 4, "each is tried once, and the status once more with the result");
 }
 
 // B26
@@ -154,4 +192,26 @@ async fn many_replies_are_spread_over_time_and_none_is_dropped() {
     }
     let first_minute = writes.iter().filter(|at| **at < writes[0] + 10_000).count();
     assert!(first_minute <= 22, "{first_minute} in ten seconds");
+}
+
+// F10
+#[tokio::test]
+async fn what_waits_for_the_budget_is_left_alone_until_then() {
+    const COMMENTS: usize = 15;
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "").await;
+    for _ in 0..COMMENTS {
+        world.comment(MAINTAINER, issue, "/track status").await;
+    }
+    let count = async |what: &str| {
+        let mut conn = world.db().read().await.unwrap();
+        let query = sqlx::SqlStr::from_static(match what {
+            "all" => "select count(*) from report",
+            _ => "select count(*) from report where state = 'due' and not_before > 0",
+        });
+        sqlx::query_scalar::<_, i64>(query).fetch_one(&mut *conn).await.unwrap()
+    };
+    world.until("everything is owed", async || count("all").await == 2 * COMMENTS as i64).await;
+    world.until("the burst is over", async || world.writes() >= 11).await;
+    assert_eq!(count("put off").await, 0);
 }

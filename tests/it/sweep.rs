@@ -1,12 +1,16 @@
 //! Webhooks that never came, came twice, or came from somebody else.
 
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use serde_json::json;
 use track::inbox::sweep::sweep;
-use track::sim::Fault;
+use track::model::Clock;
+use track::sim::{DeliveryRecord, Fault};
 
 use crate::harness::World;
 
@@ -28,6 +32,21 @@ impl World {
         .await;
         assert_eq!(sum, found);
     }
+
+    /// What is sent meanwhile reaches nobody; answers it.
+    async fn lose(&self, acts: impl AsyncFnOnce()) -> Vec<DeliveryRecord> {
+        self.sim.set_webhook_url(Some(NOWHERE));
+        acts().await;
+        self.sim.settled().await;
+        self.sim.set_webhook_url(Some(&self.here()));
+        self.sim.deliveries().into_iter().filter(|lost| lost.status_code == 502).collect()
+    }
+}
+
+/// A line of the log as GitHub shows it.
+fn summary(of: &DeliveryRecord) -> serde_json::Value {
+    let at = chrono::DateTime::from_timestamp_millis(of.delivered_at).unwrap().to_rfc3339();
+    json!({ "id": of.id, "guid": of.guid, "delivered_at": at, "event": of.event, "action": of.action })
 }
 
 // F13, P6
@@ -106,6 +125,118 @@ async fn a_delivery_that_github_cannot_show_keeps_no_other_from_us() {
     world.sweep(1).await;
     world.settle().await;
     assert_eq!((world.said(first).len(), world.said(second).len()), (0, 1));
+}
+
+// F13
+#[tokio::test]
+async fn a_delivery_that_github_fails_to_show_is_tried_again_and_keeps_no_other_from_us() {
+    let world = World::new().await;
+    let (first, second) = (world.issue("One", "").await, world.issue("Two", "").await);
+    world.settle().await;
+    world.sweep(0).await;
+    let lost = world.lose(async || {
+        world.label(first, "track").await;
+        world.label(second, "track").await;
+    });
+    let lost = lost.await;
+    let shown = format!("/app/hook/deliveries/{}", lost[0].id);
+    let broken = Fault::Status { code: 502, headers: Vec::new(), body: String::new() };
+    world.fault(usize::MAX, move |request| request.path == shown, broken);
+    world.sweep(1).await;
+    world.settle().await;
+    assert_eq!((world.said(first).len(), world.said(second).len()), (0, 1));
+    // Longer than one sweep reaches back behind the one before.
+    world.pass(30 * 60_000);
+    world.sim.clear_faults();
+    world.sweep(1).await;
+    world.settle().await;
+    assert_eq!((world.said(first).len(), world.said(second).len()), (1, 1));
+}
+
+// F13
+#[tokio::test]
+async fn a_delivery_without_content_leaves_a_word_about_it() {
+    let world = World::new().await;
+    let issue = world.issue("One", "").await;
+    world.settle().await;
+    world.sweep(0).await;
+    let lost = world.lose(async || world.label(issue, "track").await).await;
+    let shown = format!("/app/hook/deliveries/{}", lost[0].id);
+    let mut body = summary(&lost[0]);
+    body["request"] = json!({ "headers": {}, "payload": null });
+    let empty = Fault::Status { code: 200, headers: Vec::new(), body: body.to_string() };
+    let met = world.fault(usize::MAX, move |request| request.path == shown, empty);
+    for _ in 0..2 {
+        world.sweep(0).await;
+    }
+    assert_eq!(met.load(SeqCst), 1);
+    world.settle().await;
+    let mut conn = world.db().read().await.unwrap();
+    let said: Vec<String> = sqlx::query_scalar("select detail from decision where reason = 'no_payload'")
+        .fetch_all(&mut *conn)
+        .await
+        .unwrap();
+    assert_eq!(said.len(), 1);
+    insta::assert_snapshot!(said[0], @"the webhook issues (labeled) never came, and GitHub does not have its content any more: whoever asked has to ask again");
+}
+
+// F13
+#[tokio::test]
+async fn a_log_longer_than_one_sweep_is_read_to_its_old_end() {
+    const PAGES: usize = 60;
+    let world = World::new().await;
+    let issue = world.issue("One", "").await;
+    world.settle().await;
+    world.sweep(0).await;
+    let lost = world.lose(async || world.label(issue, "track").await).await;
+    let oldest = json!([summary(&lost[0])]).to_string();
+    let asked: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let noted = asked.clone();
+    world.sim.set_fault(Box::new(move |request| {
+        if request.path != "/app/hook/deliveries" {
+            return None;
+        }
+        let page = request.query.split_once("cursor=v1_").map_or(1, |(_, page)| page.parse().unwrap());
+        noted.lock().unwrap().push(page);
+        let next = format!("<http://x/app/hook/deliveries?per_page=100&cursor=v1_{}>; rel=\"next\"", page + 1);
+        let (headers, body) = match page {
+            PAGES => (Vec::new(), oldest.clone()),
+            _ => (vec![("link".to_owned(), next)], "[]".to_owned()),
+        };
+        Some(Fault::Status { code: 200, headers, body })
+    }));
+    assert_eq!(sweep(world.bot().context()).await.unwrap(), 0);
+    assert_eq!(sweep(world.bot().context()).await.unwrap(), 1);
+    assert_eq!(*asked.lock().unwrap(), (1..=PAGES).collect::<Vec<_>>());
+    world.sim.clear_faults();
+    world.settle().await;
+    assert_eq!(world.said(issue).len(), 1);
+}
+
+// F13, T46
+#[tokio::test]
+async fn a_clock_that_is_wrong_by_an_hour_loses_nothing() {
+    for behind in [-3_600_000, 3_600_000] {
+        let slow = |github: &mut track::sim::Options| {
+            github.clock = Clock::shifted();
+            github.clock.advance(behind);
+        };
+        let world = World::with_github(slow, |_| ()).await;
+        let issue = world.issue("One", "").await;
+        world.settle().await;
+        world.sweep(0).await;
+        world.lose(async || world.label(issue, "track").await).await;
+        world.sweep(1).await;
+        let mut conn = world.db().read().await.unwrap();
+        let came: i64 = sqlx::query_scalar("select received_at from delivery where source = 'sweep'")
+            .fetch_one(&mut *conn)
+            .await
+            .unwrap();
+        let ago = world.clock.now() - came;
+        assert!((0..60_000).contains(&ago), "{ago} ms ago by our clock");
+        world.settle().await;
+        assert_eq!(world.said(issue).len(), 1);
+    }
 }
 
 // F14, P1

@@ -138,7 +138,7 @@ impl World {
     }
 
     /// The database of the bot, running or not.
-    fn db(&self) -> Db {
+    pub fn db(&self) -> Db {
         match (&self.running, &self.process) {
             (Some(running), _) => running.context().db.clone(),
             (None, Some(process)) => process.db.clone(),
@@ -441,7 +441,7 @@ impl World {
             for run in track::db::runs::live(&mut conn).await.expect("runs") {
                 out.push_str(&format!("{run:#?}\n"));
             }
-            for report in track::db::reports::due(&mut conn, i64::MAX, 20).await.expect("reports") {
+            for report in track::db::reports::due(&mut conn, i64::MAX, &[], 20).await.expect("reports") {
                 out.push_str(&format!("{report:#?}\n"));
             }
         }
