@@ -419,6 +419,10 @@ base_box() {
         box+=(--ro-bind-try "/etc/$entry" "/etc/$entry")
     done
     box+=(--proc /proc --dev /dev --tmpfs /tmp --tmpfs /run --tmpfs /var/tmp)
+    # Files there ask for the owner and not for capabilities: where the account is root, the agent could set core_pattern.
+    for entry in sys sysrq-trigger irq bus fs acpi scsi; do
+        box+=(--ro-bind-try "/proc/$entry" "/proc/$entry")
+    done
 }
 
 # $box for the agent: its home at the account's own path, so that paths in tools and logins hold.

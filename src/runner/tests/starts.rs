@@ -185,6 +185,18 @@ async fn the_sandbox_hides_what_is_ours() {
     assert!(kept.exists(), "the home persists beside the workspace");
 }
 
+// T28: an account that is root must not hand the kernel's settings to the agent. They are opened here and not written.
+#[tokio::test]
+async fn the_kernel_cannot_be_set_from_the_sandbox() {
+    let lab = Lab::new(Sandbox::Bubblewrap).await;
+    let start = lab.agent(
+        r#"tried=0; for file in /proc/sys/kernel/core_pattern /proc/sys/vm/* /proc/irq/*/smp_affinity; do
+               [[ -f $file ]] || continue; tried=1; (: >>"$file") 2>/dev/null && echo "$file"; done; echo "$tried""#,
+    );
+    let (_, turn) = lab.run(&start).await;
+    assert_eq!(frames(&turn.journal, "o"), ["1"]);
+}
+
 #[tokio::test]
 async fn what_is_missing_is_said() {
     let lab = Lab::with(Sandbox::Bubblewrap, |config| config.read_only = vec!["~/no-such-folder".to_owned()]).await;
