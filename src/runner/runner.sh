@@ -81,7 +81,7 @@ tail_text() {
 main() {
     verb=${1-}
     case $verb in
-        inner_prepare | inner_finish) "$@"; exit ;;
+        inner_prepare | inner_commit | inner_tell) "$@"; exit ;;
         start | attach | status | cancel | finish | upload | receive | supervise | check | discard | reset) ;;
         *) fail protocol "unknown verb" ;;
     esac
@@ -916,27 +916,37 @@ verb_finish() {
     ! supervised || fail busy "the agent still works"
     [[ -d $work && ! -L $work ]] || fail unknown "the workspace of this run is gone"
     if [[ -d $turn_dir/in/hooks && ! -L $turn_dir/in ]]; then in_dir=$turn_dir/in; fi
-    in_git_box inner_finish "$work" "$name" "$email" <<<"$message"
+    # Filters that an agent configured run while its work is added. They must not reach the answer, so it is given by another box
+    # in which nothing of the agent's runs.
+    in_git_box inner_commit "$work" "$name" "$email" <<<"$message" >/dev/null 2>&1
     status=$?
-    (( status == 0 )) || fail finish "the work could not be read: git ended with $status"
+    (( status == 0 || status == 4 )) || fail finish "the work could not be read: git ended with $status"
+    in_git_box inner_tell "$work" "$status" </dev/null 2>/dev/null || fail finish "the work could not be read: git ended with $?"
 }
 
-# Commits what is left and not ignored, and says what HEAD is, whatever branch it is on (B12a).
-inner_finish() {
-    local work=$1 listed=0 head branch path left
+# Commits what is left and not ignored; 4 if there is nothing.
+inner_commit() {
+    local work=$1
     export GIT_AUTHOR_NAME=$2 GIT_AUTHOR_EMAIL=$3 GIT_COMMITTER_NAME=$2 GIT_COMMITTER_EMAIL=$3
     cd -- "$work" && [[ -d .git && ! -L .git ]] || exit 1
     rm -f -- .git/index.lock .git/HEAD.lock
-    git add -A >&2 || exit 1
-    mapfile -d '' -t left < <(git diff --cached --name-only --no-renames --no-ext-diff --no-textconv -z)
-    if (( ${#left[@]} )); then
-        git commit -q --allow-empty-message --cleanup=whitespace -F - >&2 || exit 1
-        for path in "${left[@]}"; do
+    git add -A || exit 1
+    ! git diff --cached --quiet --no-ext-diff --no-textconv || exit 4
+    git commit -q --allow-empty-message --cleanup=whitespace -F - || exit 1
+}
+
+# Says what HEAD is, whatever branch it is on (B12a), and what the last commit changed if inner_commit made it.
+inner_tell() {
+    local work=$1 listed=0 head branch before path
+    cd -- "$work" && [[ -d .git && ! -L .git ]] || exit 1
+    head=$(git rev-parse --verify -q 'HEAD^{commit}') || exit 1
+    if (( $2 == 0 )); then
+        before=$(git rev-parse --verify -q 'HEAD^') || before=$(git hash-object -t tree --stdin </dev/null)
+        while IFS= read -r -d '' path; do
             (( listed++ < 1000 )) || break
             printf 'blob leftover %d %d\n%s' "${#path}" "${#path}" "$path"
-        done
+        done < <(git diff-tree -r --name-only --no-renames -z "$before" "$head")
     fi
-    head=$(git rev-parse --verify -q 'HEAD^{commit}') || exit 1
     say "head $head"
     if branch=$(git symbolic-ref -q HEAD) && [[ $branch == refs/heads/* ]]; then say "branch ${branch#refs/heads/}"; fi
     say end
