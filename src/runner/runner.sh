@@ -432,6 +432,7 @@ agent_box() {
     exec {passwd}<<<"track:x:1000:1000:track:$HOME:/bin/bash"
     exec {group}<<<'track:x:1000:'
     box+=(--ro-bind-data "$passwd" /etc/passwd --ro-bind-data "$group" /etc/group)
+    clear_mount_points
     # A bound folder that holds the account's home must not bring it along.
     bind_paths outside
     box+=(--bind "$lane_dir/home" "$HOME")
@@ -439,6 +440,30 @@ agent_box() {
     # A bound path may hold our root: everything of ours but the agent's own is hidden again.
     box+=(--tmpfs "$base" --bind "$work" "$work")
     [[ ! -d $bare ]] || box+=(--ro-bind "$bare" "$bare")
+}
+
+# Bubblewrap makes the places to bind to, and follows links on the way there. What an earlier agent left in its home must not lead
+# out of it, nor be in the way.
+clear_mount_points() {
+    local path rest at is wanted
+    [[ -w $lane_dir/home && -x $lane_dir/home ]] || chmod u+rwx -- "$lane_dir/home"
+    for path in "${read_only[@]}" "${read_write[@]}" "$base"; do
+        expand "$path"
+        [[ $path == "$HOME"/* ]] || continue
+        at=$lane_dir/home rest=${path#"$HOME"/}/
+        while [[ -n $rest ]]; do
+            at+=/${rest%%/*} rest=${rest#*/}
+            wanted=folder
+            [[ -n $rest || -d $path ]] || wanted=plain
+            is=folder
+            [[ -d $at ]] || is=plain
+            if [[ -L $at || ( -e $at && $is != "$wanted" ) ]]; then
+                mv -T -- "$at" "$at.moved-$BASHPID$RANDOM"
+            elif [[ -d $at && ! ( -w $at && -x $at ) ]]; then
+                chmod u+rwx -- "$at"
+            fi
+        done
+    done
 }
 
 # bind_paths inside|outside: read_only and read_write as far as they lie in the account's home, or not.
@@ -1013,6 +1038,7 @@ verb_check() {
     else
         result bad root "$base is not writable" "give the account a writable root, or set another one"
     fi
+    (( EUID != 0 )) || result ok account "root: what gets out of the sandbox owns this machine" "use an account without privileges"
     result ok bash "$BASH_VERSION"
     if (run_prelude) >/dev/null; then
         run_prelude

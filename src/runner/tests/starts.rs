@@ -197,6 +197,28 @@ async fn the_kernel_cannot_be_set_from_the_sandbox() {
     assert_eq!(frames(&turn.journal, "o"), ["1"]);
 }
 
+// T35: where tools are bound to, an agent may have put something that leads elsewhere, or is in the way of its successor.
+#[tokio::test]
+async fn what_an_agent_left_in_its_home_does_not_lead_out() {
+    let tools = tempfile::tempdir_in(std::env::var("HOME").unwrap()).unwrap();
+    let bound = tools.path().join("tools");
+    std::fs::create_dir(&bound).unwrap();
+    std::fs::write(bound.join("hammer"), "").unwrap();
+    let (folder, bound) = (tools.path().display(), bound.display().to_string());
+    let lab = Lab::with(Sandbox::Bubblewrap, |config| config.read_only = vec![bound.clone()]).await;
+    let outside = lab.home.path().display();
+    for plant in [format!("ln -s /oldroot{outside} {folder}"), format!("echo >{folder}")] {
+        let first = lab.agent(&format!("mv {folder} \"$HOME/aside\"; {plant}; ls -d {folder}"));
+        let (_, turn) = lab.run(&first).await;
+        assert_eq!(frames(&turn.journal, "o"), [folder.to_string()]);
+        let mut second = lab.agent(&format!("ls {bound}"));
+        second.thread = first.thread;
+        let (_, turn) = lab.run(&second).await;
+        assert_eq!(frames(&turn.journal, "o"), ["hammer"], "{plant}");
+    }
+    assert!(!lab.home.path().join("tools").exists());
+}
+
 #[tokio::test]
 async fn what_is_missing_is_said() {
     let lab = Lab::with(Sandbox::Bubblewrap, |config| config.read_only = vec!["~/no-such-folder".to_owned()]).await;
