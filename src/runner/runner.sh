@@ -226,12 +226,15 @@ verb_start() {
     [[ ! -e $run_dir/canceled ]] || fail canceled "this run was canceled"
     read_records || fail protocol "the description of the run is incomplete"
     check_spec
+    if [[ ! -e $turn_dir/started ]]; then
+        say phase checking_runner
+        # Before anything is locked: what the prelude leaves in the background would keep the locks.
+        run_prelude
+    fi
     claim_lane
     if [[ ! -d $turn_dir ]]; then
-        say phase checking_runner
         trap drop_stage EXIT
         make_stage
-        run_prelude
         check_machine
         if (( turn == 1 )); then
             say phase preparing_workspace
@@ -298,15 +301,16 @@ frame() {
 }
 
 # The prelude runs in a shell of its own; what it exports, and PATH, are kept for us and for the agent.
+# It may leave processes behind, which hold nothing of ours.
 run_prelude() {
-    local entry
+    local entry complete=''
     prelude_exports=()
     while IFS= read -r -d '' entry; do
+        [[ -n $entry ]] || { complete=1; break; }
         prelude_exports+=("$entry")
     done < <(print_prelude_exports)
-    (( ${#prelude_exports[@]} )) && [[ ${prelude_exports[-1]} == end= ]] ||
+    [[ -n $complete ]] ||
         missing "the prelude ended the shell" "look at this runner's prelude: it must not call exit or fail under bash"
-    unset 'prelude_exports[-1]'
     for entry in "${prelude_exports[@]}"; do
         [[ $entry != PATH=* ]] || PATH=${entry#PATH=}
     done
@@ -318,7 +322,7 @@ print_prelude_exports() {
     unset LC_ALL
     set +u
     for _track_name in $(compgen -e); do _track_before[$_track_name]=x${!_track_name}; done
-    if [[ -n ${spec[prelude]-} ]]; then eval "${spec[prelude]}" </dev/null >&2; fi
+    if [[ -n ${spec[prelude]-} ]]; then eval "${spec[prelude]}" </dev/null >/dev/null 2>&1; fi
     set +eu
     unset IFS
     for _track_name in $(builtin compgen -e); do
@@ -326,7 +330,7 @@ print_prelude_exports() {
         [[ $_track_name == PATH || ${_track_before[$_track_name]-} != "x${!_track_name}" ]] || continue
         builtin printf '%s=%s\0' "$_track_name" "${!_track_name}"
     done
-    builtin printf 'end=\0'
+    builtin printf '\0'
 }
 
 check_machine() {

@@ -152,6 +152,31 @@ async fn a_prelude_that_ends_the_shell_is_named() {
     insta::assert_snapshot!(error, @"lacks something: the prelude ended the shell: look at this runner's prelude: it must not call exit or fail under bash");
 }
 
+// What a prelude leaves running, an agent for keys for instance, holds neither the lane nor the start.
+#[tokio::test]
+async fn a_prelude_may_leave_something_running() {
+    let lab = Lab::with(Sandbox::None, |config| {
+        config.prelude = format!("export LAB={}; sleep 1000 & (while sleep 1; do :; done) &", config.root);
+    })
+    .await;
+    let first = lab.agent("true");
+    lab.give(&first).await;
+    let start = |run: Start| {
+        let machine = lab.machine.clone();
+        async move { tokio::time::timeout(Duration::from_secs(4), machine.start(&run, &mut |_| ())).await }
+    };
+    start(first.clone()).await.expect("in time").unwrap();
+    lab.end(&first).await;
+    let mut second = lab.agent("true");
+    second.thread = first.thread;
+    lab.give(&second).await;
+    start(second.clone()).await.expect("in time").unwrap();
+    lab.end(&second).await;
+    for pid in processes_with(lab.home.path().to_str().unwrap()) {
+        let _ = Command::new("kill").arg(pid.to_string()).output();
+    }
+}
+
 // T28, T34: inside there is the workspace, the home, and nothing else of ours.
 #[tokio::test]
 async fn the_sandbox_hides_what_is_ours() {
