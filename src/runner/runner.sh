@@ -21,7 +21,9 @@ umask 077
 
 readonly LINE_KEPT=1048576       # bytes of one line that are read; the last line is kept apart up to here
 readonly LINE_CUT=262144         # bytes of one line in the journal
-readonly JOURNAL_FULL=67108864   # bytes of journal after which only usage and phases are kept
+readonly JOURNAL_FULL=67108864   # bytes of journal after which only usage is kept
+readonly JOURNAL_MOST=71303168   # bytes of journal after which nothing is kept
+readonly USAGE_MOST=4096         # bytes of a line with usage, to be kept in a full journal
 readonly STDERR_TAIL=65536       # bytes of the agent's standard error that are kept
 readonly BLOB_MOST=1048576       # bytes of journal or answer in one status
 readonly GIT_SECONDS=600         # for git in a workspace, before it is given up
@@ -696,7 +698,7 @@ keep_line() {
     last=$1
     if (( written > JOURNAL_FULL )); then
         [[ -n $full ]] || { full=1; note "the journal is full: from here on only lines with usage are kept"; }
-        [[ $1 == *'"usage"'* ]] || return 0
+        (( ${#1} <= USAGE_MOST )) && [[ $1 == *'"usage"'* ]] || return 0
     fi
     clock
     write_frame o "${1:0:LINE_CUT}"
@@ -710,6 +712,7 @@ note() {
 
 # A write that failed for want of space may have left half a frame; the next one then begins on a line of its own.
 write_frame() {
+    (( written <= JOURNAL_MOST )) || return 0
     printf '%s%s\t%s\t%s\n' "$torn" "$now" "$1" "$2" 1>&"$journal" && torn='' || torn=$'\n' disk_full=true
     written=$((written + ${#2} + 16))
 }

@@ -138,6 +138,27 @@ async fn long_lines_are_cut() {
     assert_eq!(turn.last.unwrap().size, 500_000);
 }
 
+// F08, T37: a full journal takes only what tells the costs, and that not without end.
+#[tokio::test]
+async fn a_full_journal_stays_full() {
+    let lab = Lab::new(Sandbox::Bubblewrap).await;
+    let start = lab.agent(
+        r#"long=$(printf %5000s); for i in {1..30}; do echo "$long"; done
+           echo '{"usage":1}'; echo "{\"usage\":2,\"x\":\"$long\"}"; echo plain; for i in {1..500}; do echo '{"usage":3}'; done"#,
+    );
+    lab.give(&start).await;
+    lab.change_script("JOURNAL_FULL=67108864", "JOURNAL_FULL=100000");
+    lab.change_script("JOURNAL_MOST=71303168", "JOURNAL_MOST=104000");
+    lab.machine.start(&start, &mut |_| ()).await.unwrap();
+    let turn = lab.end(&start).await;
+    let lines = frames(&turn.journal, "o");
+    let (long, short): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.starts_with(' '));
+    assert_eq!((long.len(), short[0].as_str()), (20, r#"{"usage":1}"#));
+    assert!(short[1..].iter().all(|line| *line == r#"{"usage":3}"#), "{short:?}");
+    assert!((102_000..106_000).contains(&turn.journal.len()), "{}", turn.journal.len());
+    assert_eq!(turn.last.unwrap().bytes, br#"{"usage":3}"#);
+}
+
 // F05: resuming at any offset gives the same bytes.
 #[tokio::test]
 async fn a_journal_is_read_from_any_offset() {
