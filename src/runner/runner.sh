@@ -10,7 +10,7 @@
 # Below root/<instance>/:
 #     bin/  repos/<repository>.git  threads/<thread>/<lane>/{work,home,ours,prepare.lock,live.lock}
 #     runs/<run>/{lock,fence,canceled,thread,script}  runs/<run>/<turn>/{in,out,sup,started,exit.json}
-# `sup` belongs to the supervisor and is never visible to the agent: spec, env, journal, stderr, last, agent, ns, log, reserve.
+# `sup` belongs to the supervisor and is never visible to the agent: spec, env, journal, stderr, last, agent, ns, log.
 #
 # Needs bash 4.4, git, coreutils, util-linux, and bubblewrap where agents are sandboxed.
 
@@ -25,6 +25,7 @@ readonly JOURNAL_FULL=67108864   # bytes of journal after which only usage is ke
 readonly JOURNAL_MOST=71303168   # bytes of journal after which nothing is kept
 readonly USAGE_MOST=4096         # bytes of a line with usage, to be kept in a full journal
 readonly STDERR_TAIL=65536       # bytes of the agent's standard error that are kept
+readonly EXIT_SIZE=512           # bytes of exit.json, more than its line needs
 readonly BLOB_MOST=1048576       # bytes of journal or answer in one status
 readonly GIT_SECONDS=600         # for git in a workspace, before it is given up
 readonly SYSTEM_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -289,6 +290,9 @@ make_stage() {
     done
     stage=$runs/.stage-$run-$BASHPID$RANDOM
     mkdir -p -- "$stage/in" "$stage/out" "$stage/sup" || fail disk "cannot make $stage"
+    # The last word needs no new file and no new space: it is written over these.
+    printf '%065536d' 0 >"$stage/sup/last" && printf "%${EXIT_SIZE}s" '' >"$stage/.exit.json" ||
+        fail disk "No space left on device"
     printf '%s\n' "${spec[thread]}" >"$run_dir/thread" && printf '%s\n' "${script##*/}" >"$run_dir/script" ||
         fail disk "cannot write below $run_dir"
 }
@@ -522,8 +526,6 @@ place_stage() {
         for entry in "${prelude_exports[@]}" "${envs[@]}"; do printf 'env=%s\0' "$entry"; done
         printf '\0'
     } >"$stage/sup/env" || fail disk "cannot write the description of the run"
-    # Given back before the last word is written, so that a full disk cannot swallow it.
-    printf '%065536d' 0 >"$stage/sup/reserve" || fail disk "No space left on device"
     # Another start of this run cannot have come first: the lane is locked.
     mv -T -- "$stage" "$turn_dir" || fail disk "cannot place the run"
     stage=''
@@ -743,18 +745,21 @@ end_agent() {
 }
 
 write_exit() {
-    local signal=null
+    local signal=null line tries
     [[ ! -e $run_dir/canceled ]] || reason=canceled
     [[ $code =~ ^[0-9]+$ ]] || code=137
     # What a shell and bubblewrap say of a process that a signal ended.
     (( code <= 128 || code > 192 )) || signal=$((code - 128))
     clock
     printf '%s' "$last" >"$turn_dir/sup/last" || { disk_full=true; : >"$turn_dir/sup/last"; }
-    : >"$turn_dir/sup/reserve"
-    printf '{"code":%d,"signal":%s,"reason":"%s","started_at":%d,"finished_at":%d,"left":%d,"disk_full":%s}\n' \
-        "$code" "$signal" "$reason" "$started_at" "$now" "${#found[@]}" "$disk_full" >"$turn_dir/.exit.json" &&
-        sync "$turn_dir/.exit.json" "$turn_dir/sup/journal" &&
-        mv -T -- "$turn_dir/.exit.json" "$turn_dir/exit.json"
+    printf -v line '{"code":%d,"signal":%s,"reason":"%s","started_at":%d,"finished_at":%d,"left":%d,"disk_full":%s}' \
+        "$code" "$signal" "$reason" "$started_at" "$now" "${#found[@]}" "$disk_full"
+    for ((tries = 0; tries < 50; tries++)); do
+        printf "%-$((EXIT_SIZE - 1))s\n" "$line" 1<>"$turn_dir/.exit.json" &&
+            sync "$turn_dir/.exit.json" "$turn_dir/sup/journal" &&
+            mv -T -- "$turn_dir/.exit.json" "$turn_dir/exit.json" && return
+        pause 0.1
+    done
 }
 
 # ---- processes
@@ -922,7 +927,8 @@ verb_status() {
     fi
     if [[ $state == ended || $state == died ]]; then
         [[ -L $turn_dir/out ]] || blob answer "$turn_dir/out/answer.json" "$BLOB_MOST" head
-        blob last "$turn_dir/sup/last" "$BLOB_MOST" head
+        # A supervisor that died has written none.
+        [[ $state == died ]] || blob last "$turn_dir/sup/last" "$BLOB_MOST" head
         blob stderr "$turn_dir/sup/stderr" 8192 tail
     fi
     say end

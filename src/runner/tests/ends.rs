@@ -230,10 +230,29 @@ async fn a_full_disk_does_not_swallow_the_ending() {
     let lab = Lab::new(Sandbox::None).await;
     let start = lab.agent("until [[ -e go ]]; do sleep 0.01; done; echo lost; exit 3");
     lab.start(&start).await;
-    std::os::unix::fs::symlink("/dev/full", lab.turn_dir(&start).join("sup/last")).unwrap();
+    let last = lab.turn_dir(&start).join("sup/last");
+    std::fs::remove_file(&last).unwrap();
+    std::os::unix::fs::symlink("/dev/full", last).unwrap();
     std::fs::write(lab.work(&start).join("go"), "").unwrap();
     let turn = lab.end(&start).await;
     let State::Ended(exit) = &turn.state else { panic!("{turn:?}") };
     assert_eq!((exit.code, exit.reason, exit.disk_full), (3, ExitReason::Exited, true));
     lab.assert_quiet().await;
+}
+
+// F07: where not even a file can be made any more, the last word stands in files that were made before the agent.
+#[tokio::test]
+async fn the_ending_needs_no_new_file() {
+    use std::os::unix::fs::MetadataExt;
+    let lab = Lab::new(Sandbox::None).await;
+    let start = lab.agent("until [[ -e go ]]; do sleep 0.01; done; echo bye");
+    lab.start(&start).await;
+    let file = |name: &str| std::fs::metadata(lab.turn_dir(&start).join(name)).unwrap();
+    let before = [file(".exit.json"), file("sup/last")].map(|file| file.ino());
+    assert!(file(".exit.json").len() > 256);
+    std::fs::write(lab.work(&start).join("go"), "").unwrap();
+    let turn = lab.end(&start).await;
+    assert!(matches!(turn.state, State::Ended(_)), "{turn:?}");
+    assert_eq!(turn.last.unwrap().bytes, b"bye");
+    assert_eq!([file("exit.json"), file("sup/last")].map(|file| file.ino()), before);
 }
