@@ -327,8 +327,10 @@ print_prelude_exports() {
     declare -A _track_before=()
     unset LC_ALL
     set +u
+    # Not only for the prelude itself: a shell that it leaves behind keeps what we redirected, and the bot waits for its end.
+    exec </dev/null 2>/dev/null
     for _track_name in $(compgen -e); do _track_before[$_track_name]=x${!_track_name}; done
-    if [[ -n ${spec[prelude]-} ]]; then eval "${spec[prelude]}" </dev/null >/dev/null 2>&1; fi
+    if [[ -n ${spec[prelude]-} ]]; then eval "${spec[prelude]}" >/dev/null; fi
     set +eu
     unset IFS
     for _track_name in $(builtin compgen -e); do
