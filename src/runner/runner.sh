@@ -368,26 +368,35 @@ expand() {
 }
 
 prepare_workspace() {
-    local status trashed
+    local status
     [[ -d $bare ]] || fail need_commit "${spec[commit]-}"
     [[ ${spec[commit]-} =~ ^[0-9a-f]{40}([0-9a-f]{24})?$ && -n ${spec[branch]-} && ${spec[branch]} != -* ]] ||
         fail protocol "commit or branch is malformed"
     if [[ -e $work || -L $work ]]; then
         [[ -e $lane_dir/ours && ! -L $work && -d $work ]] || fail taken "$work is in the way and not made by track"
-        if [[ ${spec[fresh]-} == 1 ]]; then
-            # Renamed now, removed after the agent is on its way.
-            trashed=$lane_dir/.trash-$BASHPID$RANDOM
-            mv -T -- "$work" "$trashed" || fail disk "cannot move $work"
-        fi
+        [[ ${spec[fresh]-} != 1 ]] || trash_workspace
     fi
+    fill_workspace "${spec[fresh]-}"
+    status=$?
+    if [[ $status != [03] && ${spec[fresh]-} != 1 ]]; then
+        # What an agent left there may be in the way of git.
+        trash_workspace
+        fill_workspace 1
+        status=$?
+    fi
+    (( status != 3 )) || fail need_commit "${spec[commit]}"
+    (( status == 0 )) || { tail_text "$stage/sup/prepare"; fail prepare "the workspace could not be made: $text"; }
+}
+
+# Renamed now, removed after the agent is on its way.
+trash_workspace() { mv -T -- "$work" "$lane_dir/.trash-$BASHPID$RANDOM" || fail disk "cannot move $work"; }
+
+# fill_workspace <fresh>
+fill_workspace() {
     if [[ ! -e $work ]]; then
         printf '%s\n' "${spec[thread]}" >"$lane_dir/ours" && mkdir -- "$work" || fail disk "cannot make $work"
     fi
-    in_git_box inner_prepare "$work" "$bare" "${spec[commit]}" "${spec[branch]}" "${spec[fresh]-}" \
-        </dev/null >"$stage/sup/prepare" 2>&1
-    status=$?
-    (( status != 3 )) || fail need_commit "${spec[commit]}"
-    (( status == 0 )) || { tail_text "$stage/sup/prepare"; fail prepare "the workspace could not be made: $text"; }
+    in_git_box inner_prepare "$work" "$bare" "${spec[commit]}" "${spec[branch]}" "$1" </dev/null >"$stage/sup/prepare" 2>&1
 }
 
 # Runs one of our inner verbs where an agent has been: with that workspace and that bare repository alone.
@@ -493,10 +502,9 @@ bind_paths() {
 # A new .git each time: hooks, config and alternates that an agent planted are gone before git looks at the workspace.
 inner_prepare() {
     local work=$1 bare=$2 commit=$3 branch=$4 fresh=$5 format=sha1
-    cd -- "$work" || exit 1
-    if [[ -e .git || -L .git ]]; then
-        rm -rf -- .git 2>/dev/null || { chmod -R u+rwX -- .git; rm -rf -- .git; } || exit 1
-    fi
+    # An agent may have made it read-only.
+    [[ $fresh == 1 ]] || chmod -R u+rwX -- "$work"
+    cd -- "$work" && rm -rf -- .git || exit 1
     (( ${#commit} == 40 )) || format=sha256
     git init -q --template= --object-format="$format" --initial-branch="$branch" . || exit 1
     printf '%s\n' "$bare/objects" >.git/objects/info/alternates 2>/dev/null ||

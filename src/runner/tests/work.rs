@@ -131,6 +131,33 @@ async fn unchanged_files_keep_their_times() {
     assert_eq!(frames(&before.journal, "o"), frames(&after.journal, "o"));
 }
 
+// B07: what an agent did to its workspace does not end the lane.
+#[tokio::test]
+async fn a_workspace_made_read_only_can_be_used_again() {
+    for sandbox in BOTH {
+        let lab = Lab::new(sandbox).await;
+        let first = lab.agent("mkdir -p src target; echo kept >target/kept; echo >src/more; chmod -R a-w .; chmod 0 src");
+        lab.run(&first).await;
+        let mut second = lab.agent("ls; echo x >README.md && cat target/kept");
+        (second.thread, second.fresh) = (first.thread, false);
+        let (_, turn) = lab.run(&second).await;
+        assert_eq!(frames(&turn.journal, "o"), ["README.md", "target", "kept"]);
+    }
+}
+
+// B07: git gives up on paths this long, so the workspace is made anew.
+#[tokio::test]
+async fn a_workspace_that_git_cannot_clean_is_replaced() {
+    let lab = Lab::new(Sandbox::Bubblewrap).await;
+    let first = lab.agent("name=$(printf 'd%.0s' {1..100}); for i in {1..60}; do mkdir $name; cd -P ./$name; done; echo deep");
+    let (_, turn) = lab.run(&first).await;
+    assert_eq!(frames(&turn.journal, "o"), ["deep"]);
+    let mut second = lab.agent("ls");
+    (second.thread, second.fresh) = (first.thread, false);
+    let (_, turn) = lab.run(&second).await;
+    assert_eq!(frames(&turn.journal, "o"), ["README.md"]);
+}
+
 #[tokio::test]
 async fn a_lane_holds_one_agent() {
     let lab = Lab::new(Sandbox::None).await;
