@@ -85,7 +85,7 @@ main() {
     verb=${1-}
     case $verb in
         inner_prepare | inner_commit | inner_tell) "$@"; exit ;;
-        start | attach | status | cancel | finish | upload | receive | supervise | check | discard | reset) ;;
+        start | attach | status | cancel | finish | upload | receive | supervise | check | usage | discard | clean | reset) ;;
         *) fail protocol "unknown verb" ;;
     esac
     base=${0%/bin/*}
@@ -94,7 +94,7 @@ main() {
     script=$base/bin/${0##*/}
     runs=$base/runs
     case $verb in
-        check | discard | reset) ;;
+        check | usage | discard | clean | reset) ;;
         *)
             run=${2-} fence=${3-}
             [[ $run =~ ^[0-9A-Z]{26}$ && $fence =~ ^[0-9]{1,18}$ ]] || fail protocol "run or fence is malformed"
@@ -342,20 +342,32 @@ print_prelude_exports() {
 }
 
 check_machine() {
-    local path free size
+    local path free
     [[ ${spec[sandbox]} == none ]] || type -P bwrap >/dev/null ||
         missing "bubblewrap is not installed" "install the package bubblewrap on the runner, or set sandbox = \"none\""
     type -P git >/dev/null || missing "git is not installed" "install git on the runner"
     type -P setpriv >/dev/null || missing "setpriv is not installed" "install util-linux on the runner"
-    read -r free size < <(stat -f -c '%a %S' -- "$base")
-    (( free * size >= ${spec[min_free]:-0} )) ||
-        fail disk "$((free * size / 1048576)) MiB are free below $base, $((spec[min_free] / 1048576)) MiB are needed"
+    free_bytes
+    (( free >= ${spec[min_free]:-0} )) ||
+        fail disk "$((free / 1048576)) MiB are free below $base, $((spec[min_free] / 1048576)) MiB are needed"
     [[ ${spec[sandbox]} == bubblewrap ]] || return 0
     for path in "${read_only[@]}" "${read_write[@]}"; do
         expand "$path"
         [[ $path == /?* ]] || missing "the path $path of read_only or read_write" "write it as an absolute path or ~/…"
         [[ -e $path ]] || missing "$path does not exist" "make it, or take it out of read_only and read_write"
     done
+}
+
+# What is free below $base, as $free.
+free_bytes() {
+    local size
+    read -r free size < <(stat -f -c '%a %S' -- "$base")
+    free=$((free * size))
+}
+
+# used_bytes <seconds>: what lies below $base, as $used; empty if counting takes longer.
+used_bytes() {
+    read -r used _ < <(timeout "$1" du -s -B 1 -- "$base" 2>/dev/null) || used=''
 }
 
 # expand <path>: the path with `~` replaced, as $path.
@@ -828,15 +840,24 @@ kill_tree() {
 # ---- cancel
 
 verb_cancel() {
-    local lock session='' pipe='' woken='' tries pid='' boot here at
     check_fence create
+    cancel_run
+    say "canceled ${#found[@]} $proven"
+    say end
+}
+
+# Makes every later start of the run refuse and ends its processes. $found are those that are left; $proven is 1 where the kernel
+# vouches for it.
+cancel_run() {
+    local lock session='' pipe='' woken='' tries pid='' boot here at
+    found=() proven=1
     [[ -e $run_dir/canceled ]] || : >"$run_dir/canceled" || fail disk "cannot note the cancellation"
     if ! newest_turn || [[ ! -e $turn_dir/started ]]; then
         # Every later start sees the mark; one that is between its look and its launch sees it in the supervisor.
         exec {lock}>>"$run_dir/lock"
         flock -w 10 "$lock"
         exec {lock}>&-
-        newest_turn && [[ -e $turn_dir/started ]] || { say "canceled 0 1"; say end; return; }
+        newest_turn && [[ -e $turn_dir/started ]] || return 0
     fi
     read -r at boot pid <"$turn_dir/started"
     read -r here </proc/sys/kernel/random/boot_id
@@ -857,9 +878,9 @@ verb_cancel() {
         kill -KILL "$pid" 2>/dev/null   # it holds the lock of this run, so it is ours
         flock -s -w 2 "$lock"
     fi
+    exec {lock}<&-
     kill_tree "$session"
-    say "canceled ${#found[@]} $(namespace_gone && echo 1 || echo 0)"
-    say end
+    namespace_gone || proven=0
 }
 
 # Whether the agent had a pid namespace of which the first process, and with it every other, is gone.
@@ -1052,7 +1073,7 @@ serve_git() {
 result() { printf 'check %s %s|%s|%s\n' "$1" "${2//[^[:print:]]/?}" "${3//[^[:print:]]/?}" "${4-}"; }
 
 verb_check() {
-    local tool line free size box path agent name program
+    local tool line free used box path agent name program
     read_records || fail protocol "the request is incomplete"
     lane_dir=$base/check-$BASHPID$RANDOM work=$lane_dir/work bare=$lane_dir/none
     trap 'rm -rf -- "$lane_dir"' EXIT
@@ -1074,11 +1095,13 @@ verb_check() {
         [[ $tool != git ]] || line=$(git --version 2>&1)
         result ok "$tool" "$line"
     done
-    read -r free size < <(stat -f -c '%a %S' -- "$base")
-    if (( free * size >= ${spec[min_free]:-0} )); then
-        result ok disk "$((free * size / 1048576)) MiB free"
+    free_bytes
+    used_bytes 10
+    line="$((free / 1048576)) MiB free${used:+, $((used / 1048576)) MiB taken below $base}"
+    if (( free >= ${spec[min_free]:-0} )); then
+        result ok disk "$line"
     else
-        result bad disk "$((free * size / 1048576)) MiB free" "free $((spec[min_free] / 1048576)) MiB below $base"
+        result bad disk "$line" "free $((spec[min_free] / 1048576)) MiB below $base"
     fi
     for path in "${read_only[@]}" "${read_write[@]}"; do
         expand "$path"
@@ -1114,48 +1137,146 @@ verb_check() {
     say end
 }
 
-# ---- discard and reset
+verb_usage() {
+    local free used
+    free_bytes
+    used_bytes 60
+    say "usage ${used:--} $free"
+    say end
+}
+
+# ---- discard, clean and reset
 
 # The names of live runs as $live; with a thread, only that thread's.
 live_runs() {
     local dir thread
     live=()
     for dir in "$runs"/*/; do
-        run_dir=${dir%/}
-        [[ -d $run_dir ]] || continue
-        thread=''
-        [[ -r $run_dir/thread ]] && read -r thread <"$run_dir/thread"
+        use_run "$dir" || continue
         [[ -z ${1-} || $thread == "$1" ]] || continue
-        ! supervised || live+=("${run_dir##*/}")
+        ! supervised || live+=("$run")
     done
 }
 
+# use_run <dir>: goes on with the run in this folder, and says its $thread.
+use_run() {
+    run_dir=${1%/} run=${run_dir##*/} thread=''
+    [[ -d $run_dir ]] || return 1
+    [[ ! -r $run_dir/thread ]] || read -r thread <"$run_dir/thread"
+    return 0
+}
+
+# What cannot be removed is remembered, so that the rest is.
 erase() {
-    rm -rf -- "$@" 2>/dev/null || { chmod -R u+rwX -- "$@" 2>/dev/null; rm -rf -- "$@"; } || fail disk "cannot remove all of $1"
+    rm -rf -- "$@" 2>/dev/null || { chmod -R u+rwX -- "$@" 2>/dev/null; rm -rf -- "$@"; } || stuck=$1
 }
 
-verb_discard() {
-    local thread=${1-} kept dir removed=0 spaces=0
-    [[ $thread =~ ^[0-9A-Z]{26}$ ]] || fail protocol "thread is malformed"
-    live_runs "$thread"
-    (( ${#live[@]} == 0 )) || fail busy "live: ${live[*]}"
+# Removes the runs and workspaces of the threads that are the keys of $gone.
+erase_threads() {
+    local dir thread
     for dir in "$runs"/*/; do
-        kept=''
-        [[ -r ${dir}thread ]] && read -r kept <"${dir}thread"
-        [[ $kept == "$thread" ]] || continue
-        erase "${dir%/}"
-        removed=$((removed + 1))
+        use_run "$dir" || continue
+        [[ -n $thread && -n ${gone[$thread]-} ]] || continue
+        erase "$run_dir"
+        counts[0]=$((counts[0] + 1))
     done
-    for dir in "$base/threads/$thread"/*/work; do
-        [[ ! -d $dir ]] || spaces=$((spaces + 1))
+    for thread in "${!gone[@]}"; do
+        for dir in "$base/threads/$thread"/*/work; do
+            [[ ! -d $dir ]] || counts[1]=$((counts[1] + 1))
+        done
+        [[ ! -e $base/threads/$thread ]] || erase "$base/threads/$thread"
     done
-    [[ ! -e $base/threads/$thread ]] || erase "$base/threads/$thread"
-    say "removed $removed $spaces 0"
+}
+
+answer_removed() {
+    [[ -z $stuck ]] || fail disk "cannot remove all of $stuck"
+    say "removed ${counts[*]}"
     say end
 }
 
+verb_discard() {
+    local thread=${1-} stuck='' counts=(0 0 0)
+    local -A gone=()
+    [[ $thread =~ ^[0-9A-Z]{26}$ ]] || fail protocol "thread is malformed"
+    live_runs "$thread"
+    (( ${#live[@]} == 0 )) || fail busy "live: ${live[*]}"
+    gone[$thread]=1
+    erase_threads
+    answer_removed
+}
+
+# Removes what belongs to nothing that the request names, and what was left lying about.
+verb_clean() {
+    local record complete='' dir thread name stuck='' counts=(0 0 0)
+    local -A kept=() gone=() busy=() scripts=()
+    while IFS= read -r -d '' record; do
+        [[ -n $record ]] || { complete=1; break; }
+        [[ $record =~ ^(keep=[0-9A-Z]{26}|repository=[0-9]{1,18})$ ]] || fail protocol "the request is malformed"
+        kept[$record]=1
+    done
+    [[ -n $complete ]] || fail protocol "the request is incomplete"
+    for dir in "$base"/threads/*/; do
+        name=${dir%/} name=${name##*/}
+        [[ ! $name =~ ^[0-9A-Z]{26}$ || -n ${kept[keep=$name]-} ]] || gone[$name]=1
+    done
+    for dir in "$runs"/*/; do
+        use_run "$dir" || continue
+        if [[ -z $thread ]]; then
+            # One that never got beyond its first step, or is about to.
+            ! is_old "$run_dir" || { erase "$run_dir"; counts[0]=$((counts[0] + 1)); }
+        elif [[ -z ${kept[keep=$thread]-} ]]; then
+            gone[$thread]=1
+            ! is_unfinished || cancel_run
+            ! supervised || busy[$thread]=1
+        fi
+    done
+    for thread in "${!gone[@]}"; do
+        if [[ -n ${busy[$thread]-} ]] || is_prepared_now "$thread"; then unset "gone[$thread]"; fi
+    done
+    erase_threads
+    for dir in "$base"/repos/*.git; do
+        name=${dir##*/} name=${name%.git}
+        [[ -d $dir && -z ${kept[repository=$name]-} ]] || continue
+        erase "$dir"
+        counts[2]=$((counts[2] + 1))
+    done
+    for dir in "$runs"/*/script; do
+        [[ ! -r $dir ]] || { read -r name <"$dir" && scripts[$name]=1; }
+    done
+    for name in "$base"/bin/runner-*.sh; do
+        [[ $name == "$script" || -n ${scripts[${name##*/}]-} ]] || erase "$name"
+    done
+    for name in "$runs"/.stage-* "$base"/threads/*/*/.trash-* "$base"/repos/.new-* "$base"/bin/.new-* "$base"/check-*; do
+        ! is_old "$name" || erase "$name"
+    done
+    answer_removed
+}
+
+# Whether a path has not been changed for a day.
+is_old() {
+    local changed
+    changed=$(stat -c %Y -- "$1" 2>/dev/null) || return 1
+    clock
+    (( now / 1000 - changed > 86400 ))
+}
+
+# Whether processes of the run may be there.
+is_unfinished() { supervised || { newest_turn && [[ -e $turn_dir/started && ! -e $turn_dir/exit.json ]]; }; }
+
+# is_prepared_now <thread>: whether a start is at work in one of its workspaces.
+is_prepared_now() {
+    local file lock held=1
+    for file in "$base/threads/$1"/*/prepare.lock; do
+        [[ -e $file ]] || continue
+        exec {lock}<"$file"
+        flock -n "$lock" || held=0
+        exec {lock}<&-
+    done
+    return "$held"
+}
+
 verb_reset() {
-    local instance=${1-} dir counts=(0 0 0)
+    local instance=${1-} dir stuck='' counts=(0 0 0)
     [[ $instance =~ ^[A-Za-z0-9_-]{4,64}$ && ${base##*/} == "$instance" ]] || fail protocol "instance is malformed"
     [[ -n $base && $base != / && $base != "$HOME" && $HOME/ != "$base"/* && -d $base/bin ]] ||
         fail protocol "$base is not removed"
@@ -1165,8 +1286,7 @@ verb_reset() {
     for dir in "$base"/threads/*/*/work; do [[ ! -d $dir ]] || counts[1]=$((counts[1] + 1)); done
     for dir in "$base"/repos/*.git; do [[ ! -d $dir ]] || counts[2]=$((counts[2] + 1)); done
     cd / && erase "$base"
-    say "removed ${counts[*]}"
-    say end
+    answer_removed
 }
 
 main "$@"; exit

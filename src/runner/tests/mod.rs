@@ -2,6 +2,7 @@
 
 mod ends;
 mod starts;
+mod tidy;
 mod work;
 
 use std::path::{Path, PathBuf};

@@ -136,7 +136,8 @@ async fn unchanged_files_keep_their_times() {
 async fn a_workspace_made_read_only_can_be_used_again() {
     for sandbox in BOTH {
         let lab = Lab::new(sandbox).await;
-        let first = lab.agent("mkdir -p src target; echo kept >target/kept; echo >src/more; chmod -R a-w .; chmod 0 src");
+        let first =
+            lab.agent("mkdir -p src target; echo kept >target/kept; echo >src/more; chmod -R a-w .; chmod 0 src");
         lab.run(&first).await;
         let mut second = lab.agent("ls; echo x >README.md && cat target/kept");
         (second.thread, second.fresh) = (first.thread, false);
@@ -149,7 +150,8 @@ async fn a_workspace_made_read_only_can_be_used_again() {
 #[tokio::test]
 async fn a_workspace_that_git_cannot_clean_is_replaced() {
     let lab = Lab::new(Sandbox::Bubblewrap).await;
-    let first = lab.agent("name=$(printf 'd%.0s' {1..100}); for i in {1..60}; do mkdir $name; cd -P ./$name; done; echo deep");
+    let first =
+        lab.agent("name=$(printf 'd%.0s' {1..100}); for i in {1..60}; do mkdir $name; cd -P ./$name; done; echo deep");
     let (_, turn) = lab.run(&first).await;
     assert_eq!(frames(&turn.journal, "o"), ["deep"]);
     let mut second = lab.agent("ls");
