@@ -629,7 +629,8 @@ start_agent() {
     stderr_pid=$!
     exec {output}< <(become_agent)
     agent_pid=$!
-    printf '%s %s\n' "$agent_pid" "$output" >"$turn_dir/sup/agent"
+    birth_of "$agent_pid"
+    printf '%s %s %s\n' "$agent_pid" "$output" "$birth" >"$turn_dir/sup/agent"
     exec {stderr}>&-
 }
 
@@ -788,6 +789,15 @@ write_exit() {
 
 found=()
 
+# birth_of <pid>: when a process was started, in ticks since boot, as $birth: with its number it is that process and no other.
+birth_of() {
+    local stat=''
+    { IFS= read -r -d '' stat <"/proc/$1/stat"; } 2>/dev/null
+    # shellcheck disable=SC2086  # after the name, which is the second: the third field and so on
+    set -- ${stat##*) }
+    birth=${20-}
+}
+
 # Finds the live processes of the run as $found: those that carry its id in their environment, those of the agent's session,
 # those that hold its output (known to the supervisor only), and what descends from them.
 find_tree() {
@@ -798,7 +808,8 @@ find_tree() {
     for stat in /proc/[0-9]*/stat; do
         pid=${stat#/proc/} pid=${pid%/stat}
         line=''
-        { read -r line <"$stat"; } 2>/dev/null
+        # Whole, since the name of a process may hold a newline.
+        { IFS= read -r -d '' line <"$stat"; } 2>/dev/null
         # shellcheck disable=SC2086  # after the name: state, parent, group, session, …
         set -- ${line##*) }
         [[ $# -gt 4 && $1 != [ZX] ]] || continue
@@ -849,7 +860,7 @@ verb_cancel() {
 # Makes every later start of the run refuse and ends its processes. $found are those that are left; $proven is 1 where the kernel
 # vouches for it.
 cancel_run() {
-    local lock session='' pipe='' woken='' tries pid='' boot here at
+    local lock session='' pipe='' born='' woken='' tries pid='' boot here at birth
     found=() proven=1
     [[ -e $run_dir/canceled ]] || : >"$run_dir/canceled" || fail disk "cannot note the cancellation"
     if ! newest_turn || [[ ! -e $turn_dir/started ]]; then
@@ -863,7 +874,12 @@ cancel_run() {
     read -r here </proc/sys/kernel/random/boot_id
     exec {lock}<"$run_dir/lock"
     for ((tries = 0; tries < 100; tries++)); do
-        [[ $boot != "$here" || ! -r $turn_dir/sup/agent ]] || read -r session pipe <"$turn_dir/sup/agent"
+        if [[ -z $session && $boot == "$here" && ! -e $turn_dir/exit.json && -r $turn_dir/sup/agent ]]; then
+            read -r session pipe born <"$turn_dir/sup/agent"
+            birth_of "$session"
+            # The number of an agent that is gone may be another's by now.
+            [[ -n $birth && $birth == "$born" ]] || session=''
+        fi
         # An empty line on the agent's pipe wakes the supervisor, which then sees the mark and ends what only it can find.
         # Whoever holds the lock of this run is its supervisor.
         if [[ -n $pipe && -z $woken ]] && supervised; then

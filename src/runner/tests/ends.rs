@@ -224,6 +224,39 @@ async fn what_lives_is_not_removed() {
     lab.run(&lab.agent("true")).await;
 }
 
+// B10: once the agent is gone, its number may be that of another session, which is left alone.
+#[tokio::test]
+async fn a_cancellation_ends_no_stranger() {
+    let lab = Lab::new(Sandbox::None).await;
+    let start = lab.agent("true");
+    lab.run(&start).await;
+    let mut stranger = Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
+    let file = lab.turn_dir(&start).join("sup/agent");
+    let line = std::fs::read_to_string(&file).unwrap();
+    let born = line.trim_end().rsplit(' ').next().unwrap();
+    std::fs::write(&file, format!("{} 63 {born}\n", stranger.id())).unwrap();
+    assert_eq!(lab.machine.cancel(start.run, 1).await.unwrap().left, 0);
+    // The supervisor died, and has left no word of it.
+    std::fs::remove_file(lab.turn_dir(&start).join("exit.json")).unwrap();
+    assert_eq!(lab.machine.cancel(start.run, 1).await.unwrap().left, 0);
+    assert_eq!(stranger.try_wait().unwrap(), None);
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+// T36: a process hides behind no name.
+#[tokio::test]
+async fn a_name_with_a_newline_hides_nothing() {
+    let lab = Lab::new(Sandbox::None).await;
+    let hides = r#"cp "$(type -P sleep)" $'a\nb'; env -i setsid ./$'a\nb' 1000 >/dev/null 2>&1 & until [[ -e go ]]; do sleep 0.01; done"#;
+    let start = lab.agent(hides);
+    lab.start(&start).await;
+    let hidden = || processes_with("./a\nb 1000");
+    until("it runs", || !hidden().is_empty()).await;
+    lab.machine.cancel(start.run, 1).await.unwrap();
+    assert_eq!(hidden(), Vec::<u32>::new());
+}
+
 // F07: a full disk is a stated ending, not a death.
 #[tokio::test]
 async fn a_full_disk_does_not_swallow_the_ending() {
