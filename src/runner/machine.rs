@@ -13,7 +13,8 @@ use super::error::RunnerError;
 use super::host::{ChannelLane, Host, HostError};
 use super::layout::{Layout, SCRIPT};
 use super::turn::{
-    AgentProbe, Canceled, Check, Finished, Identity, Removed, Start, Started, TurnState, machine_records, sandbox_word,
+    AgentProbe, Canceled, Check, Finished, Identity, Removed, Start, Started, TurnState, Usage, machine_records,
+    sandbox_word,
 };
 use super::wire::{Answer, Request, exchange};
 
@@ -184,13 +185,35 @@ impl Machine {
 
     /// Removes the workspaces and run directories of a thread; refused while one of its runs lives.
     pub async fn discard(&self, thread: ThreadId) -> Result<Removed, RunnerError> {
-        self.remove(self.layout()?.verb("discard", &[&thread])).await
+        self.remove(self.layout()?.verb("discard", &[&thread]), &[]).await
+    }
+
+    /// Removes the workspaces and run directories of all threads but these, the bare repositories but these, scripts of earlier
+    /// versions and leftovers. A run that lives for a thread which is not kept is ended first. What is not named is gone, so both
+    /// lists name everything that a run may still need; a thread in which a start is at work is left alone.
+    pub async fn clean(&self, threads: &[ThreadId], repositories: &[RepositoryId]) -> Result<Removed, RunnerError> {
+        let mut request = Request::default();
+        for thread in threads {
+            request.record("keep", thread)?;
+        }
+        for repository in repositories {
+            request.record("repository", repository)?;
+        }
+        request.end_records();
+        self.remove(self.layout()?.verb("clean", &[]), &request.into_bytes()).await
+    }
+
+    /// How much this instance of the bot takes there, and how much is free.
+    pub async fn usage(&self) -> Result<Usage, RunnerError> {
+        let call = Call { command: self.layout()?.verb("usage", &[]), lane: ChannelLane::Ordinary, limit: CHECK };
+        let answer = self.call(call, &[], &mut |_| ()).await?;
+        expect(&answer, "usage", Usage::parse)
     }
 
     /// Removes everything of this instance of the bot; refused while a run lives (B43).
     pub async fn reset(&self) -> Result<Removed, RunnerError> {
         let layout = self.layout()?;
-        let removed = self.remove(layout.verb("reset", &[&layout.instance()])).await;
+        let removed = self.remove(layout.verb("reset", &[&layout.instance()]), &[]).await;
         self.installed.store(false, Ordering::Relaxed);
         removed
     }
@@ -207,9 +230,9 @@ impl Machine {
         self.call(Call { command, lane: ChannelLane::Urgent, limit: SHORT }, &[], &mut |_| ()).await
     }
 
-    async fn remove(&self, command: String) -> Result<Removed, RunnerError> {
+    async fn remove(&self, command: String, input: &[u8]) -> Result<Removed, RunnerError> {
         let call = Call { command, lane: ChannelLane::Ordinary, limit: REMOVE };
-        let answer = self.call(call, &[], &mut |_| ()).await?;
+        let answer = self.call(call, input, &mut |_| ()).await?;
         expect(&answer, "removed", Removed::parse)
     }
 

@@ -26,6 +26,6 @@ pub use local::Local;
 pub use machine::{GitEndpoint, Machine};
 pub use ssh::{Ssh, SshSettings};
 pub use turn::{
-    AgentProbe, Canceled, Check, Exit, ExitReason, Finished, Identity, Removed, Start, Started, State, TurnState,
+    AgentProbe, Canceled, Check, Exit, ExitReason, Finished, Identity, Removed, Start, Started, State, TurnState, Usage,
 };
 pub use wire::Blob;

@@ -10,7 +10,7 @@
 # Below root/<instance>/:
 #     bin/  repos/<repository>.git  threads/<thread>/<lane>/{work,home,ours,prepare.lock,live.lock}
 #     runs/<run>/{lock,fence,canceled,thread,script}  runs/<run>/<turn>/{in,out,sup,started,exit.json}
-# `sup` belongs to the supervisor and is never visible to the agent: spec, env, journal, stderr, last, agent, ns, log, reserve.
+# `sup` belongs to the supervisor and is never visible to the agent: spec, env, journal, stderr, last, agent, ns, log.
 #
 # Needs bash 4.4, git, coreutils, util-linux, and bubblewrap where agents are sandboxed.
 
@@ -21,8 +21,11 @@ umask 077
 
 readonly LINE_KEPT=1048576       # bytes of one line that are read; the last line is kept apart up to here
 readonly LINE_CUT=262144         # bytes of one line in the journal
-readonly JOURNAL_FULL=67108864   # bytes of journal after which only usage and phases are kept
+readonly JOURNAL_FULL=67108864   # bytes of journal after which only usage is kept
+readonly JOURNAL_MOST=71303168   # bytes of journal after which nothing is kept
+readonly USAGE_MOST=4096         # bytes of a line with usage, to be kept in a full journal
 readonly STDERR_TAIL=65536       # bytes of the agent's standard error that are kept
+readonly EXIT_SIZE=512           # bytes of exit.json, more than its line needs
 readonly BLOB_MOST=1048576       # bytes of journal or answer in one status
 readonly GIT_SECONDS=600         # for git in a workspace, before it is given up
 readonly SYSTEM_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -81,8 +84,8 @@ tail_text() {
 main() {
     verb=${1-}
     case $verb in
-        inner_prepare | inner_finish) "$@"; exit ;;
-        start | attach | status | cancel | finish | upload | receive | supervise | check | discard | reset) ;;
+        inner_prepare | inner_commit | inner_tell) "$@"; exit ;;
+        start | attach | status | cancel | finish | upload | receive | supervise | check | usage | discard | clean | reset) ;;
         *) fail protocol "unknown verb" ;;
     esac
     base=${0%/bin/*}
@@ -91,7 +94,7 @@ main() {
     script=$base/bin/${0##*/}
     runs=$base/runs
     case $verb in
-        check | discard | reset) ;;
+        check | usage | discard | clean | reset) ;;
         *)
             run=${2-} fence=${3-}
             [[ $run =~ ^[0-9A-Z]{26}$ && $fence =~ ^[0-9]{1,18}$ ]] || fail protocol "run or fence is malformed"
@@ -226,12 +229,15 @@ verb_start() {
     [[ ! -e $run_dir/canceled ]] || fail canceled "this run was canceled"
     read_records || fail protocol "the description of the run is incomplete"
     check_spec
+    if [[ ! -e $turn_dir/started ]]; then
+        say phase checking_runner
+        # Before anything is locked: what the prelude leaves in the background would keep the locks.
+        run_prelude
+    fi
     claim_lane
     if [[ ! -d $turn_dir ]]; then
-        say phase checking_runner
         trap drop_stage EXIT
         make_stage
-        run_prelude
         check_machine
         if (( turn == 1 )); then
             say phase preparing_workspace
@@ -284,6 +290,9 @@ make_stage() {
     done
     stage=$runs/.stage-$run-$BASHPID$RANDOM
     mkdir -p -- "$stage/in" "$stage/out" "$stage/sup" || fail disk "cannot make $stage"
+    # The last word needs no new file and no new space: it is written over these.
+    printf '%065536d' 0 >"$stage/sup/last" && printf "%${EXIT_SIZE}s" '' >"$stage/.exit.json" ||
+        fail disk "No space left on device"
     printf '%s\n' "${spec[thread]}" >"$run_dir/thread" && printf '%s\n' "${script##*/}" >"$run_dir/script" ||
         fail disk "cannot write below $run_dir"
 }
@@ -298,15 +307,16 @@ frame() {
 }
 
 # The prelude runs in a shell of its own; what it exports, and PATH, are kept for us and for the agent.
+# It may leave processes behind, which hold nothing of ours.
 run_prelude() {
-    local entry
+    local entry complete=''
     prelude_exports=()
     while IFS= read -r -d '' entry; do
+        [[ -n $entry ]] || { complete=1; break; }
         prelude_exports+=("$entry")
     done < <(print_prelude_exports)
-    (( ${#prelude_exports[@]} )) && [[ ${prelude_exports[-1]} == end= ]] ||
+    [[ -n $complete ]] ||
         missing "the prelude ended the shell" "look at this runner's prelude: it must not call exit or fail under bash"
-    unset 'prelude_exports[-1]'
     for entry in "${prelude_exports[@]}"; do
         [[ $entry != PATH=* ]] || PATH=${entry#PATH=}
     done
@@ -317,8 +327,10 @@ print_prelude_exports() {
     declare -A _track_before=()
     unset LC_ALL
     set +u
+    # Not only for the prelude itself: a shell that it leaves behind keeps what we redirected, and the bot waits for its end.
+    exec </dev/null 2>/dev/null
     for _track_name in $(compgen -e); do _track_before[$_track_name]=x${!_track_name}; done
-    if [[ -n ${spec[prelude]-} ]]; then eval "${spec[prelude]}" </dev/null >&2; fi
+    if [[ -n ${spec[prelude]-} ]]; then eval "${spec[prelude]}" >/dev/null; fi
     set +eu
     unset IFS
     for _track_name in $(builtin compgen -e); do
@@ -326,24 +338,36 @@ print_prelude_exports() {
         [[ $_track_name == PATH || ${_track_before[$_track_name]-} != "x${!_track_name}" ]] || continue
         builtin printf '%s=%s\0' "$_track_name" "${!_track_name}"
     done
-    builtin printf 'end=\0'
+    builtin printf '\0'
 }
 
 check_machine() {
-    local path free size
+    local path free
     [[ ${spec[sandbox]} == none ]] || type -P bwrap >/dev/null ||
         missing "bubblewrap is not installed" "install the package bubblewrap on the runner, or set sandbox = \"none\""
     type -P git >/dev/null || missing "git is not installed" "install git on the runner"
     type -P setpriv >/dev/null || missing "setpriv is not installed" "install util-linux on the runner"
-    read -r free size < <(stat -f -c '%a %S' -- "$base")
-    (( free * size >= ${spec[min_free]:-0} )) ||
-        fail disk "$((free * size / 1048576)) MiB are free below $base, $((spec[min_free] / 1048576)) MiB are needed"
+    free_bytes
+    (( free >= ${spec[min_free]:-0} )) ||
+        fail disk "$((free / 1048576)) MiB are free below $base, $((spec[min_free] / 1048576)) MiB are needed"
     [[ ${spec[sandbox]} == bubblewrap ]] || return 0
     for path in "${read_only[@]}" "${read_write[@]}"; do
         expand "$path"
         [[ $path == /?* ]] || missing "the path $path of read_only or read_write" "write it as an absolute path or ~/…"
         [[ -e $path ]] || missing "$path does not exist" "make it, or take it out of read_only and read_write"
     done
+}
+
+# What is free below $base, as $free.
+free_bytes() {
+    local size
+    read -r free size < <(stat -f -c '%a %S' -- "$base")
+    free=$((free * size))
+}
+
+# used_bytes <seconds>: what lies below $base, as $used; empty if counting takes longer.
+used_bytes() {
+    read -r used _ < <(timeout "$1" du -s -B 1 -- "$base" 2>/dev/null) || used=''
 }
 
 # expand <path>: the path with `~` replaced, as $path.
@@ -356,26 +380,35 @@ expand() {
 }
 
 prepare_workspace() {
-    local status trashed
+    local status
     [[ -d $bare ]] || fail need_commit "${spec[commit]-}"
     [[ ${spec[commit]-} =~ ^[0-9a-f]{40}([0-9a-f]{24})?$ && -n ${spec[branch]-} && ${spec[branch]} != -* ]] ||
         fail protocol "commit or branch is malformed"
     if [[ -e $work || -L $work ]]; then
         [[ -e $lane_dir/ours && ! -L $work && -d $work ]] || fail taken "$work is in the way and not made by track"
-        if [[ ${spec[fresh]-} == 1 ]]; then
-            # Renamed now, removed after the agent is on its way.
-            trashed=$lane_dir/.trash-$BASHPID$RANDOM
-            mv -T -- "$work" "$trashed" || fail disk "cannot move $work"
-        fi
+        [[ ${spec[fresh]-} != 1 ]] || trash_workspace
     fi
+    fill_workspace "${spec[fresh]-}"
+    status=$?
+    if [[ $status != [03] && ${spec[fresh]-} != 1 ]]; then
+        # What an agent left there may be in the way of git.
+        trash_workspace
+        fill_workspace 1
+        status=$?
+    fi
+    (( status != 3 )) || fail need_commit "${spec[commit]}"
+    (( status == 0 )) || { tail_text "$stage/sup/prepare"; fail prepare "the workspace could not be made: $text"; }
+}
+
+# Renamed now, removed after the agent is on its way.
+trash_workspace() { mv -T -- "$work" "$lane_dir/.trash-$BASHPID$RANDOM" || fail disk "cannot move $work"; }
+
+# fill_workspace <fresh>
+fill_workspace() {
     if [[ ! -e $work ]]; then
         printf '%s\n' "${spec[thread]}" >"$lane_dir/ours" && mkdir -- "$work" || fail disk "cannot make $work"
     fi
-    in_git_box inner_prepare "$work" "$bare" "${spec[commit]}" "${spec[branch]}" "${spec[fresh]-}" \
-        </dev/null >"$stage/sup/prepare" 2>&1
-    status=$?
-    (( status != 3 )) || fail need_commit "${spec[commit]}"
-    (( status == 0 )) || { tail_text "$stage/sup/prepare"; fail prepare "the workspace could not be made: $text"; }
+    in_git_box inner_prepare "$work" "$bare" "${spec[commit]}" "${spec[branch]}" "$1" </dev/null >"$stage/sup/prepare" 2>&1
 }
 
 # Runs one of our inner verbs where an agent has been: with that workspace and that bare repository alone.
@@ -419,6 +452,10 @@ base_box() {
         box+=(--ro-bind-try "/etc/$entry" "/etc/$entry")
     done
     box+=(--proc /proc --dev /dev --tmpfs /tmp --tmpfs /run --tmpfs /var/tmp)
+    # Files there ask for the owner and not for capabilities: where the account is root, the agent could set core_pattern.
+    for entry in sys sysrq-trigger irq bus fs acpi scsi; do
+        box+=(--ro-bind-try "/proc/$entry" "/proc/$entry")
+    done
 }
 
 # $box for the agent: its home at the account's own path, so that paths in tools and logins hold.
@@ -428,6 +465,7 @@ agent_box() {
     exec {passwd}<<<"track:x:1000:1000:track:$HOME:/bin/bash"
     exec {group}<<<'track:x:1000:'
     box+=(--ro-bind-data "$passwd" /etc/passwd --ro-bind-data "$group" /etc/group)
+    clear_mount_points
     # A bound folder that holds the account's home must not bring it along.
     bind_paths outside
     box+=(--bind "$lane_dir/home" "$HOME")
@@ -435,6 +473,30 @@ agent_box() {
     # A bound path may hold our root: everything of ours but the agent's own is hidden again.
     box+=(--tmpfs "$base" --bind "$work" "$work")
     [[ ! -d $bare ]] || box+=(--ro-bind "$bare" "$bare")
+}
+
+# Bubblewrap makes the places to bind to, and follows links on the way there. What an earlier agent left in its home must not lead
+# out of it, nor be in the way.
+clear_mount_points() {
+    local path rest at is wanted
+    [[ -w $lane_dir/home && -x $lane_dir/home ]] || chmod u+rwx -- "$lane_dir/home"
+    for path in "${read_only[@]}" "${read_write[@]}" "$base"; do
+        expand "$path"
+        [[ $path == "$HOME"/* ]] || continue
+        at=$lane_dir/home rest=${path#"$HOME"/}/
+        while [[ -n $rest ]]; do
+            at+=/${rest%%/*} rest=${rest#*/}
+            wanted=folder
+            [[ -n $rest || -d $path ]] || wanted=plain
+            is=folder
+            [[ -d $at ]] || is=plain
+            if [[ -L $at || ( -e $at && $is != "$wanted" ) ]]; then
+                mv -T -- "$at" "$at.moved-$BASHPID$RANDOM"
+            elif [[ -d $at && ! ( -w $at && -x $at ) ]]; then
+                chmod u+rwx -- "$at"
+            fi
+        done
+    done
 }
 
 # bind_paths inside|outside: read_only and read_write as far as they lie in the account's home, or not.
@@ -452,10 +514,9 @@ bind_paths() {
 # A new .git each time: hooks, config and alternates that an agent planted are gone before git looks at the workspace.
 inner_prepare() {
     local work=$1 bare=$2 commit=$3 branch=$4 fresh=$5 format=sha1
-    cd -- "$work" || exit 1
-    if [[ -e .git || -L .git ]]; then
-        rm -rf -- .git 2>/dev/null || { chmod -R u+rwX -- .git; rm -rf -- .git; } || exit 1
-    fi
+    # An agent may have made it read-only.
+    [[ $fresh == 1 ]] || chmod -R u+rwX -- "$work"
+    cd -- "$work" && rm -rf -- .git || exit 1
     (( ${#commit} == 40 )) || format=sha256
     git init -q --template= --object-format="$format" --initial-branch="$branch" . || exit 1
     printf '%s\n' "$bare/objects" >.git/objects/info/alternates 2>/dev/null ||
@@ -487,8 +548,6 @@ place_stage() {
         for entry in "${prelude_exports[@]}" "${envs[@]}"; do printf 'env=%s\0' "$entry"; done
         printf '\0'
     } >"$stage/sup/env" || fail disk "cannot write the description of the run"
-    # Given back before the last word is written, so that a full disk cannot swallow it.
-    printf '%065536d' 0 >"$stage/sup/reserve" || fail disk "No space left on device"
     # Another start of this run cannot have come first: the lane is locked.
     mv -T -- "$stage" "$turn_dir" || fail disk "cannot place the run"
     stage=''
@@ -570,7 +629,8 @@ start_agent() {
     stderr_pid=$!
     exec {output}< <(become_agent)
     agent_pid=$!
-    printf '%s %s\n' "$agent_pid" "$output" >"$turn_dir/sup/agent"
+    birth_of "$agent_pid"
+    printf '%s %s %s\n' "$agent_pid" "$output" "$birth" >"$turn_dir/sup/agent"
     exec {stderr}>&-
 }
 
@@ -663,7 +723,7 @@ keep_line() {
     last=$1
     if (( written > JOURNAL_FULL )); then
         [[ -n $full ]] || { full=1; note "the journal is full: from here on only lines with usage are kept"; }
-        [[ $1 == *'"usage"'* ]] || return 0
+        (( ${#1} <= USAGE_MOST )) && [[ $1 == *'"usage"'* ]] || return 0
     fi
     clock
     write_frame o "${1:0:LINE_CUT}"
@@ -677,6 +737,7 @@ note() {
 
 # A write that failed for want of space may have left half a frame; the next one then begins on a line of its own.
 write_frame() {
+    (( written <= JOURNAL_MOST )) || return 0
     printf '%s%s\t%s\t%s\n' "$torn" "$now" "$1" "$2" 1>&"$journal" && torn='' || torn=$'\n' disk_full=true
     written=$((written + ${#2} + 16))
 }
@@ -707,23 +768,35 @@ end_agent() {
 }
 
 write_exit() {
-    local signal=null
+    local signal=null line tries
     [[ ! -e $run_dir/canceled ]] || reason=canceled
     [[ $code =~ ^[0-9]+$ ]] || code=137
     # What a shell and bubblewrap say of a process that a signal ended.
     (( code <= 128 || code > 192 )) || signal=$((code - 128))
     clock
     printf '%s' "$last" >"$turn_dir/sup/last" || { disk_full=true; : >"$turn_dir/sup/last"; }
-    : >"$turn_dir/sup/reserve"
-    printf '{"code":%d,"signal":%s,"reason":"%s","started_at":%d,"finished_at":%d,"left":%d,"disk_full":%s}\n' \
-        "$code" "$signal" "$reason" "$started_at" "$now" "${#found[@]}" "$disk_full" >"$turn_dir/.exit.json" &&
-        sync "$turn_dir/.exit.json" "$turn_dir/sup/journal" &&
-        mv -T -- "$turn_dir/.exit.json" "$turn_dir/exit.json"
+    printf -v line '{"code":%d,"signal":%s,"reason":"%s","started_at":%d,"finished_at":%d,"left":%d,"disk_full":%s}' \
+        "$code" "$signal" "$reason" "$started_at" "$now" "${#found[@]}" "$disk_full"
+    for ((tries = 0; tries < 50; tries++)); do
+        printf "%-$((EXIT_SIZE - 1))s\n" "$line" 1<>"$turn_dir/.exit.json" &&
+            sync "$turn_dir/.exit.json" "$turn_dir/sup/journal" &&
+            mv -T -- "$turn_dir/.exit.json" "$turn_dir/exit.json" && return
+        pause 0.1
+    done
 }
 
 # ---- processes
 
 found=()
+
+# birth_of <pid>: when a process was started, in ticks since boot, as $birth: with its number it is that process and no other.
+birth_of() {
+    local stat=''
+    { IFS= read -r -d '' stat <"/proc/$1/stat"; } 2>/dev/null
+    # shellcheck disable=SC2086  # after the name, which is the second: the third field and so on
+    set -- ${stat##*) }
+    birth=${20-}
+}
 
 # Finds the live processes of the run as $found: those that carry its id in their environment, those of the agent's session,
 # those that hold its output (known to the supervisor only), and what descends from them.
@@ -735,7 +808,8 @@ find_tree() {
     for stat in /proc/[0-9]*/stat; do
         pid=${stat#/proc/} pid=${pid%/stat}
         line=''
-        { read -r line <"$stat"; } 2>/dev/null
+        # Whole, since the name of a process may hold a newline.
+        { IFS= read -r -d '' line <"$stat"; } 2>/dev/null
         # shellcheck disable=SC2086  # after the name: state, parent, group, session, …
         set -- ${line##*) }
         [[ $# -gt 4 && $1 != [ZX] ]] || continue
@@ -777,21 +851,35 @@ kill_tree() {
 # ---- cancel
 
 verb_cancel() {
-    local lock session='' pipe='' woken='' tries pid='' boot here at
     check_fence create
+    cancel_run
+    say "canceled ${#found[@]} $proven"
+    say end
+}
+
+# Makes every later start of the run refuse and ends its processes. $found are those that are left; $proven is 1 where the kernel
+# vouches for it.
+cancel_run() {
+    local lock session='' pipe='' born='' woken='' tries pid='' boot here at birth
+    found=() proven=1
     [[ -e $run_dir/canceled ]] || : >"$run_dir/canceled" || fail disk "cannot note the cancellation"
     if ! newest_turn || [[ ! -e $turn_dir/started ]]; then
         # Every later start sees the mark; one that is between its look and its launch sees it in the supervisor.
         exec {lock}>>"$run_dir/lock"
         flock -w 10 "$lock"
         exec {lock}>&-
-        newest_turn && [[ -e $turn_dir/started ]] || { say "canceled 0 1"; say end; return; }
+        newest_turn && [[ -e $turn_dir/started ]] || return 0
     fi
     read -r at boot pid <"$turn_dir/started"
     read -r here </proc/sys/kernel/random/boot_id
     exec {lock}<"$run_dir/lock"
     for ((tries = 0; tries < 100; tries++)); do
-        [[ $boot != "$here" || ! -r $turn_dir/sup/agent ]] || read -r session pipe <"$turn_dir/sup/agent"
+        if [[ -z $session && $boot == "$here" && ! -e $turn_dir/exit.json && -r $turn_dir/sup/agent ]]; then
+            read -r session pipe born <"$turn_dir/sup/agent"
+            birth_of "$session"
+            # The number of an agent that is gone may be another's by now.
+            [[ -n $birth && $birth == "$born" ]] || session=''
+        fi
         # An empty line on the agent's pipe wakes the supervisor, which then sees the mark and ends what only it can find.
         # Whoever holds the lock of this run is its supervisor.
         if [[ -n $pipe && -z $woken ]] && supervised; then
@@ -806,9 +894,9 @@ verb_cancel() {
         kill -KILL "$pid" 2>/dev/null   # it holds the lock of this run, so it is ours
         flock -s -w 2 "$lock"
     fi
+    exec {lock}<&-
     kill_tree "$session"
-    say "canceled ${#found[@]} $(namespace_gone && echo 1 || echo 0)"
-    say end
+    namespace_gone || proven=0
 }
 
 # Whether the agent had a pid namespace of which the first process, and with it every other, is gone.
@@ -886,7 +974,8 @@ verb_status() {
     fi
     if [[ $state == ended || $state == died ]]; then
         [[ -L $turn_dir/out ]] || blob answer "$turn_dir/out/answer.json" "$BLOB_MOST" head
-        blob last "$turn_dir/sup/last" "$BLOB_MOST" head
+        # A supervisor that died has written none.
+        [[ $state == died ]] || blob last "$turn_dir/sup/last" "$BLOB_MOST" head
         blob stderr "$turn_dir/sup/stderr" 8192 tail
     fi
     say end
@@ -912,27 +1001,37 @@ verb_finish() {
     ! supervised || fail busy "the agent still works"
     [[ -d $work && ! -L $work ]] || fail unknown "the workspace of this run is gone"
     if [[ -d $turn_dir/in/hooks && ! -L $turn_dir/in ]]; then in_dir=$turn_dir/in; fi
-    in_git_box inner_finish "$work" "$name" "$email" <<<"$message"
+    # Filters that an agent configured run while its work is added. They must not reach the answer, so it is given by another box
+    # in which nothing of the agent's runs.
+    in_git_box inner_commit "$work" "$name" "$email" <<<"$message" >/dev/null 2>&1
     status=$?
-    (( status == 0 )) || fail finish "the work could not be read: git ended with $status"
+    (( status == 0 || status == 4 )) || fail finish "the work could not be read: git ended with $status"
+    in_git_box inner_tell "$work" "$status" </dev/null 2>/dev/null || fail finish "the work could not be read: git ended with $?"
 }
 
-# Commits what is left and not ignored, and says what HEAD is, whatever branch it is on (B12a).
-inner_finish() {
-    local work=$1 listed=0 head branch path left
+# Commits what is left and not ignored; 4 if there is nothing.
+inner_commit() {
+    local work=$1
     export GIT_AUTHOR_NAME=$2 GIT_AUTHOR_EMAIL=$3 GIT_COMMITTER_NAME=$2 GIT_COMMITTER_EMAIL=$3
     cd -- "$work" && [[ -d .git && ! -L .git ]] || exit 1
     rm -f -- .git/index.lock .git/HEAD.lock
-    git add -A >&2 || exit 1
-    mapfile -d '' -t left < <(git diff --cached --name-only --no-renames --no-ext-diff --no-textconv -z)
-    if (( ${#left[@]} )); then
-        git commit -q --allow-empty-message --cleanup=whitespace -F - >&2 || exit 1
-        for path in "${left[@]}"; do
+    git add -A || exit 1
+    ! git diff --cached --quiet --no-ext-diff --no-textconv || exit 4
+    git commit -q --allow-empty-message --cleanup=whitespace -F - || exit 1
+}
+
+# Says what HEAD is, whatever branch it is on (B12a), and what the last commit changed if inner_commit made it.
+inner_tell() {
+    local work=$1 listed=0 head branch before path
+    cd -- "$work" && [[ -d .git && ! -L .git ]] || exit 1
+    head=$(git rev-parse --verify -q 'HEAD^{commit}') || exit 1
+    if (( $2 == 0 )); then
+        before=$(git rev-parse --verify -q 'HEAD^') || before=$(git hash-object -t tree --stdin </dev/null)
+        while IFS= read -r -d '' path; do
             (( listed++ < 1000 )) || break
             printf 'blob leftover %d %d\n%s' "${#path}" "${#path}" "$path"
-        done
+        done < <(git diff-tree -r --name-only --no-renames -z "$before" "$head")
     fi
-    head=$(git rev-parse --verify -q 'HEAD^{commit}') || exit 1
     say "head $head"
     if branch=$(git symbolic-ref -q HEAD) && [[ $branch == refs/heads/* ]]; then say "branch ${branch#refs/heads/}"; fi
     say end
@@ -990,7 +1089,7 @@ serve_git() {
 result() { printf 'check %s %s|%s|%s\n' "$1" "${2//[^[:print:]]/?}" "${3//[^[:print:]]/?}" "${4-}"; }
 
 verb_check() {
-    local tool line free size box path agent name program
+    local tool line free used box path agent name program
     read_records || fail protocol "the request is incomplete"
     lane_dir=$base/check-$BASHPID$RANDOM work=$lane_dir/work bare=$lane_dir/none
     trap 'rm -rf -- "$lane_dir"' EXIT
@@ -999,6 +1098,7 @@ verb_check() {
     else
         result bad root "$base is not writable" "give the account a writable root, or set another one"
     fi
+    (( EUID != 0 )) || result ok account "root: what gets out of the sandbox owns this machine" "use an account without privileges"
     result ok bash "$BASH_VERSION"
     if (run_prelude) >/dev/null; then
         run_prelude
@@ -1011,11 +1111,13 @@ verb_check() {
         [[ $tool != git ]] || line=$(git --version 2>&1)
         result ok "$tool" "$line"
     done
-    read -r free size < <(stat -f -c '%a %S' -- "$base")
-    if (( free * size >= ${spec[min_free]:-0} )); then
-        result ok disk "$((free * size / 1048576)) MiB free"
+    free_bytes
+    used_bytes 10
+    line="$((free / 1048576)) MiB free${used:+, $((used / 1048576)) MiB taken below $base}"
+    if (( free >= ${spec[min_free]:-0} )); then
+        result ok disk "$line"
     else
-        result bad disk "$((free * size / 1048576)) MiB free" "free $((spec[min_free] / 1048576)) MiB below $base"
+        result bad disk "$line" "free $((spec[min_free] / 1048576)) MiB below $base"
     fi
     for path in "${read_only[@]}" "${read_write[@]}"; do
         expand "$path"
@@ -1051,48 +1153,146 @@ verb_check() {
     say end
 }
 
-# ---- discard and reset
+verb_usage() {
+    local free used
+    free_bytes
+    used_bytes 60
+    say "usage ${used:--} $free"
+    say end
+}
+
+# ---- discard, clean and reset
 
 # The names of live runs as $live; with a thread, only that thread's.
 live_runs() {
     local dir thread
     live=()
     for dir in "$runs"/*/; do
-        run_dir=${dir%/}
-        [[ -d $run_dir ]] || continue
-        thread=''
-        [[ -r $run_dir/thread ]] && read -r thread <"$run_dir/thread"
+        use_run "$dir" || continue
         [[ -z ${1-} || $thread == "$1" ]] || continue
-        ! supervised || live+=("${run_dir##*/}")
+        ! supervised || live+=("$run")
     done
 }
 
+# use_run <dir>: goes on with the run in this folder, and says its $thread.
+use_run() {
+    run_dir=${1%/} run=${run_dir##*/} thread=''
+    [[ -d $run_dir ]] || return 1
+    [[ ! -r $run_dir/thread ]] || read -r thread <"$run_dir/thread"
+    return 0
+}
+
+# What cannot be removed is remembered, so that the rest is.
 erase() {
-    rm -rf -- "$@" 2>/dev/null || { chmod -R u+rwX -- "$@" 2>/dev/null; rm -rf -- "$@"; } || fail disk "cannot remove all of $1"
+    rm -rf -- "$@" 2>/dev/null || { chmod -R u+rwX -- "$@" 2>/dev/null; rm -rf -- "$@"; } || stuck=$1
 }
 
-verb_discard() {
-    local thread=${1-} kept dir removed=0 spaces=0
-    [[ $thread =~ ^[0-9A-Z]{26}$ ]] || fail protocol "thread is malformed"
-    live_runs "$thread"
-    (( ${#live[@]} == 0 )) || fail busy "live: ${live[*]}"
+# Removes the runs and workspaces of the threads that are the keys of $gone.
+erase_threads() {
+    local dir thread
     for dir in "$runs"/*/; do
-        kept=''
-        [[ -r ${dir}thread ]] && read -r kept <"${dir}thread"
-        [[ $kept == "$thread" ]] || continue
-        erase "${dir%/}"
-        removed=$((removed + 1))
+        use_run "$dir" || continue
+        [[ -n $thread && -n ${gone[$thread]-} ]] || continue
+        erase "$run_dir"
+        counts[0]=$((counts[0] + 1))
     done
-    for dir in "$base/threads/$thread"/*/work; do
-        [[ ! -d $dir ]] || spaces=$((spaces + 1))
+    for thread in "${!gone[@]}"; do
+        for dir in "$base/threads/$thread"/*/work; do
+            [[ ! -d $dir ]] || counts[1]=$((counts[1] + 1))
+        done
+        [[ ! -e $base/threads/$thread ]] || erase "$base/threads/$thread"
     done
-    [[ ! -e $base/threads/$thread ]] || erase "$base/threads/$thread"
-    say "removed $removed $spaces 0"
+}
+
+answer_removed() {
+    [[ -z $stuck ]] || fail disk "cannot remove all of $stuck"
+    say "removed ${counts[*]}"
     say end
 }
 
+verb_discard() {
+    local thread=${1-} stuck='' counts=(0 0 0)
+    local -A gone=()
+    [[ $thread =~ ^[0-9A-Z]{26}$ ]] || fail protocol "thread is malformed"
+    live_runs "$thread"
+    (( ${#live[@]} == 0 )) || fail busy "live: ${live[*]}"
+    gone[$thread]=1
+    erase_threads
+    answer_removed
+}
+
+# Removes what belongs to nothing that the request names, and what was left lying about.
+verb_clean() {
+    local record complete='' dir thread name stuck='' counts=(0 0 0)
+    local -A kept=() gone=() busy=() scripts=()
+    while IFS= read -r -d '' record; do
+        [[ -n $record ]] || { complete=1; break; }
+        [[ $record =~ ^(keep=[0-9A-Z]{26}|repository=[0-9]{1,18})$ ]] || fail protocol "the request is malformed"
+        kept[$record]=1
+    done
+    [[ -n $complete ]] || fail protocol "the request is incomplete"
+    for dir in "$base"/threads/*/; do
+        name=${dir%/} name=${name##*/}
+        [[ ! $name =~ ^[0-9A-Z]{26}$ || -n ${kept[keep=$name]-} ]] || gone[$name]=1
+    done
+    for dir in "$runs"/*/; do
+        use_run "$dir" || continue
+        if [[ -z $thread ]]; then
+            # One that never got beyond its first step, or is about to.
+            ! is_old "$run_dir" || { erase "$run_dir"; counts[0]=$((counts[0] + 1)); }
+        elif [[ -z ${kept[keep=$thread]-} ]]; then
+            gone[$thread]=1
+            ! is_unfinished || cancel_run
+            ! supervised || busy[$thread]=1
+        fi
+    done
+    for thread in "${!gone[@]}"; do
+        if [[ -n ${busy[$thread]-} ]] || is_prepared_now "$thread"; then unset "gone[$thread]"; fi
+    done
+    erase_threads
+    for dir in "$base"/repos/*.git; do
+        name=${dir##*/} name=${name%.git}
+        [[ -d $dir && -z ${kept[repository=$name]-} ]] || continue
+        erase "$dir"
+        counts[2]=$((counts[2] + 1))
+    done
+    for dir in "$runs"/*/script; do
+        [[ ! -r $dir ]] || { read -r name <"$dir" && scripts[$name]=1; }
+    done
+    for name in "$base"/bin/runner-*.sh; do
+        [[ $name == "$script" || -n ${scripts[${name##*/}]-} ]] || erase "$name"
+    done
+    for name in "$runs"/.stage-* "$base"/threads/*/*/.trash-* "$base"/repos/.new-* "$base"/bin/.new-* "$base"/check-*; do
+        ! is_old "$name" || erase "$name"
+    done
+    answer_removed
+}
+
+# Whether a path has not been changed for a day.
+is_old() {
+    local changed
+    changed=$(stat -c %Y -- "$1" 2>/dev/null) || return 1
+    clock
+    (( now / 1000 - changed > 86400 ))
+}
+
+# Whether processes of the run may be there.
+is_unfinished() { supervised || { newest_turn && [[ -e $turn_dir/started && ! -e $turn_dir/exit.json ]]; }; }
+
+# is_prepared_now <thread>: whether a start is at work in one of its workspaces.
+is_prepared_now() {
+    local file lock held=1
+    for file in "$base/threads/$1"/*/prepare.lock; do
+        [[ -e $file ]] || continue
+        exec {lock}<"$file"
+        flock -n "$lock" || held=0
+        exec {lock}<&-
+    done
+    return "$held"
+}
+
 verb_reset() {
-    local instance=${1-} dir counts=(0 0 0)
+    local instance=${1-} dir stuck='' counts=(0 0 0)
     [[ $instance =~ ^[A-Za-z0-9_-]{4,64}$ && ${base##*/} == "$instance" ]] || fail protocol "instance is malformed"
     [[ -n $base && $base != / && $base != "$HOME" && $HOME/ != "$base"/* && -d $base/bin ]] ||
         fail protocol "$base is not removed"
@@ -1102,8 +1302,7 @@ verb_reset() {
     for dir in "$base"/threads/*/*/work; do [[ ! -d $dir ]] || counts[1]=$((counts[1] + 1)); done
     for dir in "$base"/repos/*.git; do [[ ! -d $dir ]] || counts[2]=$((counts[2] + 1)); done
     cd / && erase "$base"
-    say "removed ${counts[*]}"
-    say end
+    answer_removed
 }
 
 main "$@"; exit

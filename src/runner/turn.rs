@@ -333,3 +333,19 @@ impl Removed {
         Some(Self { runs, workspaces, repositories })
     }
 }
+
+/// What lies on a runner's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes below the folder of this instance of the bot; unset if counting took too long.
+    pub used: Option<u64>,
+    /// Bytes that are free there.
+    pub free: u64,
+}
+
+impl Usage {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (used, free) = text.split_once(' ')?;
+        Some(Self { used: if used == "-" { None } else { Some(used.parse().ok()?) }, free: free.parse().ok()? })
+    }
+}

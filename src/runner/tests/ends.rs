@@ -138,6 +138,27 @@ async fn long_lines_are_cut() {
     assert_eq!(turn.last.unwrap().size, 500_000);
 }
 
+// F08, T37: a full journal takes only what tells the costs, and that not without end.
+#[tokio::test]
+async fn a_full_journal_stays_full() {
+    let lab = Lab::new(Sandbox::Bubblewrap).await;
+    let start = lab.agent(
+        r#"long=$(printf %5000s); for i in {1..30}; do echo "$long"; done
+           echo '{"usage":1}'; echo "{\"usage\":2,\"x\":\"$long\"}"; echo plain; for i in {1..500}; do echo '{"usage":3}'; done"#,
+    );
+    lab.give(&start).await;
+    lab.change_script("JOURNAL_FULL=67108864", "JOURNAL_FULL=100000");
+    lab.change_script("JOURNAL_MOST=71303168", "JOURNAL_MOST=104000");
+    lab.machine.start(&start, &mut |_| ()).await.unwrap();
+    let turn = lab.end(&start).await;
+    let lines = frames(&turn.journal, "o");
+    let (long, short): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.starts_with(' '));
+    assert_eq!((long.len(), short[0].as_str()), (20, r#"{"usage":1}"#));
+    assert!(short[1..].iter().all(|line| *line == r#"{"usage":3}"#), "{short:?}");
+    assert!((102_000..106_000).contains(&turn.journal.len()), "{}", turn.journal.len());
+    assert_eq!(turn.last.unwrap().bytes, br#"{"usage":3}"#);
+}
+
 // F05: resuming at any offset gives the same bytes.
 #[tokio::test]
 async fn a_journal_is_read_from_any_offset() {
@@ -203,16 +224,68 @@ async fn what_lives_is_not_removed() {
     lab.run(&lab.agent("true")).await;
 }
 
+// B10: once the agent is gone, its number may be that of another session, which is left alone.
+#[tokio::test]
+async fn a_cancellation_ends_no_stranger() {
+    let lab = Lab::new(Sandbox::None).await;
+    let start = lab.agent("true");
+    lab.run(&start).await;
+    let mut stranger = Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
+    let file = lab.turn_dir(&start).join("sup/agent");
+    let line = std::fs::read_to_string(&file).unwrap();
+    let born = line.trim_end().rsplit(' ').next().unwrap();
+    std::fs::write(&file, format!("{} 63 {born}\n", stranger.id())).unwrap();
+    assert_eq!(lab.machine.cancel(start.run, 1).await.unwrap().left, 0);
+    // The supervisor died, and has left no word of it.
+    std::fs::remove_file(lab.turn_dir(&start).join("exit.json")).unwrap();
+    assert_eq!(lab.machine.cancel(start.run, 1).await.unwrap().left, 0);
+    assert_eq!(stranger.try_wait().unwrap(), None);
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+// T36: a process hides behind no name.
+#[tokio::test]
+async fn a_name_with_a_newline_hides_nothing() {
+    let lab = Lab::new(Sandbox::None).await;
+    let hides = r#"cp "$(type -P sleep)" $'a\nb'; env -i setsid ./$'a\nb' 1000 >/dev/null 2>&1 & until [[ -e go ]]; do sleep 0.01; done"#;
+    let start = lab.agent(hides);
+    lab.start(&start).await;
+    let hidden = || processes_with("./a\nb 1000");
+    until("it runs", || !hidden().is_empty()).await;
+    lab.machine.cancel(start.run, 1).await.unwrap();
+    assert_eq!(hidden(), Vec::<u32>::new());
+}
+
 // F07: a full disk is a stated ending, not a death.
 #[tokio::test]
 async fn a_full_disk_does_not_swallow_the_ending() {
     let lab = Lab::new(Sandbox::None).await;
     let start = lab.agent("until [[ -e go ]]; do sleep 0.01; done; echo lost; exit 3");
     lab.start(&start).await;
-    std::os::unix::fs::symlink("/dev/full", lab.turn_dir(&start).join("sup/last")).unwrap();
+    let last = lab.turn_dir(&start).join("sup/last");
+    std::fs::remove_file(&last).unwrap();
+    std::os::unix::fs::symlink("/dev/full", last).unwrap();
     std::fs::write(lab.work(&start).join("go"), "").unwrap();
     let turn = lab.end(&start).await;
     let State::Ended(exit) = &turn.state else { panic!("{turn:?}") };
     assert_eq!((exit.code, exit.reason, exit.disk_full), (3, ExitReason::Exited, true));
     lab.assert_quiet().await;
+}
+
+// F07: where not even a file can be made any more, the last word stands in files that were made before the agent.
+#[tokio::test]
+async fn the_ending_needs_no_new_file() {
+    use std::os::unix::fs::MetadataExt;
+    let lab = Lab::new(Sandbox::None).await;
+    let start = lab.agent("until [[ -e go ]]; do sleep 0.01; done; echo bye");
+    lab.start(&start).await;
+    let file = |name: &str| std::fs::metadata(lab.turn_dir(&start).join(name)).unwrap();
+    let before = [file(".exit.json"), file("sup/last")].map(|file| file.ino());
+    assert!(file(".exit.json").len() > 256);
+    std::fs::write(lab.work(&start).join("go"), "").unwrap();
+    let turn = lab.end(&start).await;
+    assert!(matches!(turn.state, State::Ended(_)), "{turn:?}");
+    assert_eq!(turn.last.unwrap().bytes, b"bye");
+    assert_eq!([file("exit.json"), file("sup/last")].map(|file| file.ino()), before);
 }

@@ -152,6 +152,31 @@ async fn a_prelude_that_ends_the_shell_is_named() {
     insta::assert_snapshot!(error, @"lacks something: the prelude ended the shell: look at this runner's prelude: it must not call exit or fail under bash");
 }
 
+// What a prelude leaves running, an agent for keys for instance, holds neither the lane nor the start.
+#[tokio::test]
+async fn a_prelude_may_leave_something_running() {
+    let lab = Lab::with(Sandbox::None, |config| {
+        config.prelude = format!("export LAB={}; sleep 1000 & (while sleep 1; do :; done) &", config.root);
+    })
+    .await;
+    let first = lab.agent("true");
+    lab.give(&first).await;
+    let start = |run: Start| {
+        let machine = lab.machine.clone();
+        async move { tokio::time::timeout(Duration::from_secs(4), machine.start(&run, &mut |_| ())).await }
+    };
+    start(first.clone()).await.expect("in time").unwrap();
+    lab.end(&first).await;
+    let mut second = lab.agent("true");
+    second.thread = first.thread;
+    lab.give(&second).await;
+    start(second.clone()).await.expect("in time").unwrap();
+    lab.end(&second).await;
+    for pid in processes_with(lab.home.path().to_str().unwrap()) {
+        let _ = Command::new("kill").arg(pid.to_string()).output();
+    }
+}
+
 // T28, T34: inside there is the workspace, the home, and nothing else of ours.
 #[tokio::test]
 async fn the_sandbox_hides_what_is_ours() {
@@ -183,6 +208,40 @@ async fn the_sandbox_hides_what_is_ours() {
     ");
     let kept = lab.base().join(format!("threads/{}/work/home/kept", start.thread));
     assert!(kept.exists(), "the home persists beside the workspace");
+}
+
+// T28: an account that is root must not hand the kernel's settings to the agent. They are opened here and not written.
+#[tokio::test]
+async fn the_kernel_cannot_be_set_from_the_sandbox() {
+    let lab = Lab::new(Sandbox::Bubblewrap).await;
+    let start = lab.agent(
+        r#"tried=0; for file in /proc/sys/kernel/core_pattern /proc/sys/vm/* /proc/irq/*/smp_affinity; do
+               [[ -f $file ]] || continue; tried=1; (: >>"$file") 2>/dev/null && echo "$file"; done; echo "$tried""#,
+    );
+    let (_, turn) = lab.run(&start).await;
+    assert_eq!(frames(&turn.journal, "o"), ["1"]);
+}
+
+// T35: where tools are bound to, an agent may have put something that leads elsewhere, or is in the way of its successor.
+#[tokio::test]
+async fn what_an_agent_left_in_its_home_does_not_lead_out() {
+    let tools = tempfile::tempdir_in(std::env::var("HOME").unwrap()).unwrap();
+    let bound = tools.path().join("tools");
+    std::fs::create_dir(&bound).unwrap();
+    std::fs::write(bound.join("hammer"), "").unwrap();
+    let (folder, bound) = (tools.path().display(), bound.display().to_string());
+    let lab = Lab::with(Sandbox::Bubblewrap, |config| config.read_only = vec![bound.clone()]).await;
+    let outside = lab.home.path().display();
+    for plant in [format!("ln -s /oldroot{outside} {folder}"), format!("echo >{folder}")] {
+        let first = lab.agent(&format!("mv {folder} \"$HOME/aside\"; {plant}; ls -d {folder}"));
+        let (_, turn) = lab.run(&first).await;
+        assert_eq!(frames(&turn.journal, "o"), [folder.to_string()]);
+        let mut second = lab.agent(&format!("ls {bound}"));
+        second.thread = first.thread;
+        let (_, turn) = lab.run(&second).await;
+        assert_eq!(frames(&turn.journal, "o"), ["hammer"], "{plant}");
+    }
+    assert!(!lab.home.path().join("tools").exists());
 }
 
 #[tokio::test]

@@ -96,6 +96,29 @@ async fn planted_hooks_and_config_do_not_run() {
     }
 }
 
+// T33, T34: a filter runs while the work is committed, and its words are not taken for ours.
+#[tokio::test]
+async fn a_planted_filter_cannot_forge_the_answer() {
+    let lab = Lab::new(Sandbox::Bubblewrap).await;
+    let start = lab.agent(
+        r#"printf '#!/bin/bash\nfor out in /proc/[0-9]*/fd/[12]; do printf "error fenced forged\n" >"$out"; done 2>/dev/null; cat\n' >.git/filter
+           chmod +x .git/filter; git config filter.x.clean "$PWD/.git/filter"; git config filter.x.required true
+           echo '* filter=x' >.git/info/attributes; echo left >left"#,
+    );
+    lab.run(&start).await;
+    assert_eq!(lab.finish(&start).await.leftovers, ["left"]);
+}
+
+// B12a
+#[tokio::test]
+async fn a_history_of_its_own_is_the_work_too() {
+    let lab = Lab::new(Sandbox::Bubblewrap).await;
+    let start = lab.agent("git checkout -q --orphan new; git rm -qrf .; echo 1 >one");
+    lab.run(&start).await;
+    let finished = lab.finish(&start).await;
+    assert_eq!((finished.branch.as_deref(), finished.leftovers), (Some("new"), vec!["one".to_owned()]));
+}
+
 // A follow-up keeps the times of files that did not change, so that builds in ignored folders stay valid.
 #[tokio::test]
 async fn unchanged_files_keep_their_times() {
@@ -106,6 +129,35 @@ async fn unchanged_files_keep_their_times() {
     (second.thread, second.fresh) = (first.thread, false);
     let (_, after) = lab.run(&second).await;
     assert_eq!(frames(&before.journal, "o"), frames(&after.journal, "o"));
+}
+
+// B07: what an agent did to its workspace does not end the lane.
+#[tokio::test]
+async fn a_workspace_made_read_only_can_be_used_again() {
+    for sandbox in BOTH {
+        let lab = Lab::new(sandbox).await;
+        let first =
+            lab.agent("mkdir -p src target; echo kept >target/kept; echo >src/more; chmod -R a-w .; chmod 0 src");
+        lab.run(&first).await;
+        let mut second = lab.agent("ls; echo x >README.md && cat target/kept");
+        (second.thread, second.fresh) = (first.thread, false);
+        let (_, turn) = lab.run(&second).await;
+        assert_eq!(frames(&turn.journal, "o"), ["README.md", "target", "kept"]);
+    }
+}
+
+// B07: git gives up on paths this long, so the workspace is made anew.
+#[tokio::test]
+async fn a_workspace_that_git_cannot_clean_is_replaced() {
+    let lab = Lab::new(Sandbox::Bubblewrap).await;
+    let first =
+        lab.agent("name=$(printf 'd%.0s' {1..100}); for i in {1..60}; do mkdir $name; cd -P ./$name; done; echo deep");
+    let (_, turn) = lab.run(&first).await;
+    assert_eq!(frames(&turn.journal, "o"), ["deep"]);
+    let mut second = lab.agent("ls");
+    (second.thread, second.fresh) = (first.thread, false);
+    let (_, turn) = lab.run(&second).await;
+    assert_eq!(frames(&turn.journal, "o"), ["README.md"]);
 }
 
 #[tokio::test]
