@@ -81,7 +81,7 @@ pub fn remedy(reason: Reason, agent: &Agent) -> String {
         }
         Reason::WallClock => "Split the task, or raise `limits.wall_minutes`; then `/track retry`.".to_owned(),
         Reason::Silence => "Look at the end of the run's log; a longer `limits.silence_minutes` may help; then `/track retry`.".to_owned(),
-        Reason::AgentBlocked => "Answer what the agent asks: `/track dispatch <answer>`.".to_owned(),
+        Reason::AgentBlocked => "Answer what the agent asks: `/track followup <answer>`.".to_owned(),
         Reason::AgentFailed => "Read what the agent says; `/track dispatch` with a hint of yours may get it further, `/track retry` tries the same again.".to_owned(),
         Reason::AgentCrashed | Reason::Internal => "Look at the run's log, then say `/track retry`.".to_owned(),
         Reason::Canceled => "`/track retry` runs it again.".to_owned(),
@@ -104,7 +104,8 @@ pub fn remedy(reason: Reason, agent: &Agent) -> String {
         Reason::BranchMoved => "What was pushed there stays. `/track retry` does the work again on top of it.".to_owned(),
         Reason::PushRefused => "Put right what stands above: the App must be allowed to push `track/*`. Then `/track retry`.".to_owned(),
         Reason::PullRequestRefused => "The branch is pushed: open the pull request by hand, or put right what GitHub says above and say `/track retry`.".to_owned(),
-        Reason::Changes | Reason::NoChanges => "`/track dispatch <what to change>` has more done.".to_owned(),
+        Reason::Changes | Reason::NoChanges => "`/track followup <what to change>` has more done.".to_owned(),
+        Reason::Reviewed => "`/track review` reviews what came since.".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 
 use super::{Conn, Row, json, parsed, parsed_or_null, to_json};
-use crate::model::{InstallationId, Millis, Number, Place, Reaction, RepositoryId, RunId};
+use crate::model::{InstallationId, Millis, Number, Place, Reaction, RepositoryId, RunId, Sha};
 
 /// One report as it is stored.
 #[derive(Clone, Debug)]
@@ -65,6 +65,59 @@ pub enum Payload {
         /// The label's name.
         label: String,
     },
+    /// A review of the pull request.
+    Review {
+        /// The commit that was reviewed.
+        commit: Sha,
+        /// Markdown without the marker.
+        text: String,
+        /// Comments on lines of the diff.
+        notes: Vec<LineNote>,
+    },
+    /// An answer in the thread of a review comment.
+    ThreadReply {
+        /// The comment that opened the thread.
+        root: i64,
+        /// Markdown without the marker.
+        text: String,
+    },
+    /// Closing the thread of a review comment.
+    Resolve {
+        /// The comment that opened it.
+        root: i64,
+    },
+}
+
+/// A comment on lines of a diff, as it goes with a review.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LineNote {
+    /// The file.
+    pub path: String,
+    /// The (last) line.
+    pub line: u32,
+    /// The first line of a range.
+    pub start: Option<u32>,
+    /// Whether it is about the old version of the file.
+    pub left: bool,
+    /// Markdown.
+    pub body: String,
+}
+
+/// What became of a report, for whoever waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is still owed.
+    Due,
+    /// GitHub shows it.
+    Settled {
+        /// GitHub's id, where it has one.
+        remote: Option<i64>,
+    },
+    /// GitHub will never take it.
+    Dead {
+        /// GitHub's words.
+        error: String,
+    },
 }
 
 impl Payload {
@@ -76,6 +129,9 @@ impl Payload {
             Payload::Final { .. } => "final",
             Payload::Reaction { .. } => "reaction",
             Payload::Unlabel { .. } => "unlabel",
+            Payload::Review { .. } => "review",
+            Payload::ThreadReply { .. } => "thread_reply",
+            Payload::Resolve { .. } => "resolve",
         }
     }
 
@@ -83,8 +139,8 @@ impl Payload {
     fn urgency(&self) -> i64 {
         match self {
             Payload::Reaction { .. } | Payload::Unlabel { .. } => 0,
-            Payload::Final { .. } => 1,
-            Payload::Reply { .. } => 2,
+            Payload::Final { .. } | Payload::Review { .. } => 1,
+            Payload::Reply { .. } | Payload::ThreadReply { .. } | Payload::Resolve { .. } => 2,
             Payload::Status => 3,
         }
     }
@@ -123,6 +179,22 @@ pub async fn owe(conn: &mut Conn, report: &NewReport, now: Millis) -> sqlx::Resu
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// What became of the report with this key; `None` if there is none. One that has an id is there, even while a twin is looked for.
+pub async fn outcome(conn: &mut Conn, key: &str) -> sqlx::Result<Option<Outcome>> {
+    let row = sqlx::query("select state, remote_id, error from report where key = $1")
+        .bind(key)
+        .fetch_optional(conn)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let remote: Option<i64> = row.try_get("remote_id")?;
+    Ok(Some(match row.try_get::<String, _>("state")?.as_str() {
+        "dead" => Outcome::Dead { error: row.try_get::<Option<String>, _>("error")?.unwrap_or_default() },
+        "settled" => Outcome::Settled { remote },
+        _ if remote.is_some() => Outcome::Settled { remote },
+        _ => Outcome::Due,
+    }))
 }
 
 /// Says that the run behind a status comment changed; not before a time, unless the comment is due earlier already.

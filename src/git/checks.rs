@@ -81,6 +81,12 @@ pub async fn is_ancestor(mirror: &Mirror, given: &Sha, result: &Sha) -> Result<b
     Ok(git.run().await?.success)
 }
 
+/// Where two lines of commits parted; `None` where they have nothing in common.
+pub async fn merge_base(mirror: &Mirror, one: &Sha, other: &Sha) -> Result<Option<Sha>, GitError> {
+    let output = mirror.git("finding the common ancestor").args(["merge-base", one.as_str(), other.as_str()]).run().await?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|_| output.success))
+}
+
 /// How many commits `result` has that `given` has not.
 pub async fn count_commits(mirror: &Mirror, given: &Sha, result: &Sha) -> Result<u64, GitError> {
     let what = "counting the commits";

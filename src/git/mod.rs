@@ -7,9 +7,11 @@ pub mod checks;
 mod command;
 mod credentials;
 mod error;
+pub mod hunks;
 mod mirror;
 pub mod paths;
 mod push;
+pub mod rebase;
 #[cfg(test)]
 mod testing;
 

@@ -166,14 +166,14 @@ async fn life(
 }
 
 /// What the tables know of the place where somebody asked.
-struct Scene {
-    thread: Option<Thread>,
+pub(super) struct Scene {
+    pub thread: Option<Thread>,
     /// The line of the pull request on which it was said, else the open one, else the newest.
-    line: Option<Line>,
+    pub line: Option<Line>,
     /// Whether it was said on a pull request whose branch is a line's.
-    on_ours: bool,
+    pub on_ours: bool,
     /// The issue or pull request whose words are the ask.
-    subject: Number,
+    pub subject: Number,
 }
 
 async fn scene(conn: &mut Conn, repository: &Repository, asked: &Asked) -> Result<Scene, Trouble> {

@@ -58,7 +58,7 @@ pub(super) async fn receive(
     if asked.wishes.iter().any(takes_it_along) {
         return Ok(None);
     }
-    let mains = mains::main_users(context, repository, github.policy.as_ref().ok(), line.id).await?;
+    let mains = mains::main_users(context, repository, github.policy.as_ref().ok(), Some(line.id)).await?;
     let mains: Vec<_> = mains.into_iter().map(|main| main.id).collect();
     let comments = if review.says_something || !review.wants_changes || !mains.contains(&asked.actor.id) {
         0
@@ -195,7 +195,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
         Err(PlanError::GitHub(error)) => return Err(error.into()),
         Err(PlanError::Other(error)) => return Err(error.into()),
     };
-    let mains = mains::main_users(context, &repository, policy.as_ref(), line.id).await?;
+    let mains = mains::main_users(context, &repository, policy.as_ref(), Some(line.id)).await?;
     let open = feedback::by_main_users(context, &repository, number, &mains).await?;
     let ended = facts::ended(pull.as_ref());
     let off = |mode: Option<FollowUp>| mode == Some(FollowUp::Off);

@@ -121,6 +121,8 @@ words!(
     Reason {
         /// The agent delivered commits.
         Changes => "changes",
+        /// The agent's review was handed over.
+        Reviewed => "reviewed",
         /// The agent finished and left nothing to publish (B12a).
         NoChanges => "no_changes",
         /// The agent's answer says failed.

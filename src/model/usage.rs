@@ -14,3 +14,19 @@ pub struct Usage {
     /// US dollars by the agent's own price list.
     pub cost_usd: Option<f64>,
 }
+
+impl Usage {
+    /// Both together.
+    pub fn plus(&self, other: &Self) -> Self {
+        let cost_usd = match (self.cost_usd, other.cost_usd) {
+            (None, None) => None,
+            (one, other) => Some(one.unwrap_or(0.0) + other.unwrap_or(0.0)),
+        };
+        Self {
+            input_tokens: self.input_tokens + other.input_tokens,
+            cached_tokens: self.cached_tokens + other.cached_tokens,
+            output_tokens: self.output_tokens + other.output_tokens,
+            cost_usd,
+        }
+    }
+}

@@ -5,8 +5,9 @@
 use std::fmt::Write as _;
 
 use super::text::{code, quoted, quoted_line};
+use crate::agent::{Answer, Disposition, Reply};
 use crate::db::runs::{LeftOut, Run};
-use crate::model::{Millis, Number, Outcome, Phase, Reason, RunId, Status, Usage};
+use crate::model::{Millis, Number, Outcome, Phase, Reason, RunId, Sha, Status, Usage};
 
 /// Bytes of an agent's summary that a comment shows.
 const SUMMARY_LIMIT: usize = 6_000;
@@ -87,6 +88,7 @@ fn running(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result
     if let Some(progress) = &run.progress {
         writeln!(out, "\n> {}", quoted_line(progress, 400))?;
     }
+    session(out, run)?;
     troubles(out, run, facts)
 }
 
@@ -134,7 +136,66 @@ fn done(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {
     }
     kept(out, run)?;
     left_out(out, run)?;
+    session(out, run)?;
+    dispositions(out, run)?;
     table(out, run)
+}
+
+/// How the agent's session began, where people may have expected otherwise.
+fn session(out: &mut String, run: &Run) -> std::fmt::Result {
+    match &run.session_note {
+        Some(note) => writeln!(out, "\n{note}"),
+        None => Ok(()),
+    }
+}
+
+/// What became of each review comment, in the order in which they were written.
+fn dispositions(out: &mut String, run: &Run) -> std::fmt::Result {
+    let Some(feedback) = run.feedback.as_ref().filter(|feedback| !feedback.comments.is_empty()) else { return Ok(()) };
+    let Some(Answer::Work(answer)) = run.answer.clone().and_then(|answer| Answer::stored(run.kind, answer)) else {
+        return Ok(());
+    };
+    let commit = run.pushed.as_ref().map_or_else(|| "–".to_owned(), |sha| code(sha.short()));
+    writeln!(out, "\n| Comment | Disposition | Commit |\n| --- | --- | --- |")?;
+    for comment in &feedback.comments {
+        let disposition = answer.replies.iter().find(|reply| reply.comment_id == comment.id).map(|reply| reply.disposition);
+        let place = match comment.line {
+            Some(line) => format!("{}:{line}", comment.path),
+            None => comment.path.clone(),
+        };
+        let commit = if disposition == Some(Disposition::Fixed) { commit.as_str() } else { "–" };
+        writeln!(
+            out,
+            "| {} by {} | {} | {commit} |",
+            code(&place).replace('|', "\\|"),
+            quoted_line(&comment.author.login, 60),
+            disposition.map_or("open", disposition_word),
+        )?;
+    }
+    Ok(())
+}
+
+/// The answer in the thread of a review comment.
+pub fn thread_reply(reply: &Reply, pushed: Option<&Sha>) -> String {
+    let word = disposition_word(reply.disposition);
+    let at = match (reply.disposition, pushed) {
+        (Disposition::Fixed, Some(sha)) => format!(" in {}", code(sha.short())),
+        _ => String::new(),
+    };
+    let text = quoted(&reply.body, SUMMARY_LIMIT);
+    let mut first = word.chars();
+    let word: String = first.next().into_iter().flat_map(char::to_uppercase).chain(first).collect();
+    format!("**{word}**{at}. {text}").trim_end().to_owned()
+}
+
+/// What became of a review comment, in a word.
+pub fn disposition_word(disposition: Disposition) -> &'static str {
+    match disposition {
+        Disposition::Fixed => "fixed",
+        Disposition::Answered => "answered",
+        Disposition::Declined => "declined",
+        Disposition::NeedsYou => "needs you",
+    }
 }
 
 fn left_out(out: &mut String, run: &Run) -> std::fmt::Result {
@@ -158,6 +219,16 @@ fn headline(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Resul
     match run.outcome.unwrap_or(Outcome::Failed) {
         Outcome::Succeeded if reason == Reason::NoChanges => {
             writeln!(out, "✅ **Done without changes**: {} changed nothing.", code(&run.agent))
+        }
+        Outcome::Succeeded if reason == Reason::Reviewed => {
+            write!(out, "✅ **Reviewed**")?;
+            if let Some(pin) = &run.ask.pin {
+                write!(out, " #{} at {}", pin.pull, code(pin.head.short()))?;
+            }
+            match &run.review_url {
+                Some(url) => writeln!(out, ": [the review]({url})."),
+                None => writeln!(out, "."),
+            }
         }
         Outcome::Succeeded => {
             write!(out, "✅ **Done**")?;
@@ -245,10 +316,7 @@ fn table(out: &mut String, run: &Run) -> std::fmt::Result {
 }
 
 fn footer(out: &mut String, run: &Run, facts: &StatusFacts) {
-    let mut parts = vec![format!("run {}", code(&run.id.to_string()))];
-    if let Some(url) = &facts.run_url {
-        parts[0] = format!("[run {}]({url})", run.id);
-    }
+    let mut parts = vec![run_link(run.id, facts.run_url.as_deref())];
     if run.attempt > 1 {
         parts.push(format!("attempt {}", run.attempt));
     }
@@ -263,11 +331,18 @@ fn footer(out: &mut String, run: &Run, facts: &StatusFacts) {
 }
 
 /// The comment on the pull request after a push: mentions the main user and names the short commit (B26).
-pub fn pushed(main_users: &[String], run: &Run, thread: Number) -> String {
+///
+/// It says how to have more done: by a review where reviews start follow-ups (`automatic`), else by a command.
+pub fn pushed(main_users: &[String], run: &Run, thread: Number, automatic: bool) -> String {
     let people: Vec<String> = main_users.iter().map(|login| format!("@{login}")).collect();
     let sha = run.pushed.as_ref().map_or_else(String::new, |sha| code(sha.short()));
+    let how = if automatic {
+        "a review that comments or requests changes makes me follow up, and so does `/track followup <text>`"
+    } else {
+        "to have more done, comment `/track followup <text>` here or on the issue"
+    };
     format!(
-        "{} {} pushed {sha} for #{thread}. Please have a look; to have more done, comment `/track dispatch <what to change>` here or on #{thread}.",
+        "{} {} pushed {sha} for #{thread}. Please have a look; {how}.",
         people.join(" "),
         code(&run.agent),
     )
@@ -275,12 +350,31 @@ pub fn pushed(main_users: &[String], run: &Run, thread: Number) -> String {
     .to_owned()
 }
 
+/// A run as it is shown, with a link to its page where there is one.
+pub fn run_link(run: RunId, url: Option<&str>) -> String {
+    match url {
+        Some(url) => format!("[run {run}]({url})"),
+        None => format!("run {}", code(&run.to_string())),
+    }
+}
+
+/// What is said where GitHub did not take a review and its findings are in a comment.
+pub fn review_refused(error: &str) -> String {
+    format!("GitHub did not take the review ({}), so the findings are in a comment", quoted_line(error, DETAIL_LIMIT))
+}
+
+/// What `/track discard` answers: how much is forgotten, and on how many runners files are left to remove.
+pub fn discarded(runs: u64, runners: u64) -> String {
+    let forgotten = format!("The history of {} is discarded.", plural(runs, "run"));
+    match runners {
+        0 => forgotten,
+        _ => format!("{forgotten} Its files on {} are removed as soon as nothing is in the way.", plural(runners, "runner")),
+    }
+}
+
 /// The text of the pull request: the agent's words, what it closes, who asked.
 pub fn pull_request_body(run: &Run, agents_words: &str, thread: Number, run_url: Option<&str>) -> String {
-    let link = match run_url {
-        Some(url) => format!("[run {}]({url})", run.id),
-        None => format!("run {}", code(&run.id.to_string())),
-    };
+    let link = run_link(run.id, run_url);
     format!(
         "{}\n\nCloses #{thread}.\n\n<sub>{} by {} · asked by {} in #{thread}</sub>",
         quoted(agents_words, 40_000),
@@ -348,6 +442,7 @@ pub fn why(decisions: &[crate::db::decisions::Shown]) -> String {
 pub fn reason_text(reason: Reason) -> &'static str {
     match reason {
         Reason::Changes => "changes were made",
+        Reason::Reviewed => "the review is done",
         Reason::NoChanges => "nothing was changed",
         Reason::AgentFailed => "the agent says that it failed",
         Reason::AgentBlocked => "the agent cannot go on by itself",

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use ulid::Ulid;
 
 use super::budget::Budget;
+use super::posts::{self, Post};
 use super::text::{BODY_LIMIT, cut};
 use super::wording::{self, StatusFacts};
 use crate::context::Context;
@@ -22,7 +23,7 @@ use crate::db;
 use crate::db::reports::{Payload, Report};
 use crate::db::runs::Run;
 use crate::github::issues::ReactionTo;
-use crate::github::{ApiError, LONGEST_CALL, issues};
+use crate::github::{ApiError, LONGEST_CALL, issues, threads};
 use crate::model::{InstallationId, Millis, Outcome, Place, Repository, Status};
 use crate::queue;
 
@@ -164,7 +165,8 @@ async fn desired(context: &Context, report: &Report) -> Result<Option<Desired>> 
         Desired { body: format!("{text}\n\n{marker}"), is_progress: false, marker: Some((run, kind)) }
     };
     Ok(Some(match &report.payload {
-        Payload::Reply { text } => marked(text, report.id, "reply"),
+        Payload::Reply { text } | Payload::ThreadReply { text, .. } => marked(text, report.id, "reply"),
+        Payload::Review { text, .. } => marked(text, report.id, "review"),
         Payload::Final { text } => marked(text, report.run.map_or(report.id, |run| run.0), "final"),
         Payload::Status => {
             let run = report.run.context("a status comment belongs to a run")?;
@@ -177,6 +179,7 @@ async fn desired(context: &Context, report: &Report) -> Result<Option<Desired>> 
             Desired { body: format!("{place:?} {}", content.as_str()), is_progress: false, marker: None }
         }
         Payload::Unlabel { label } => Desired { body: label.clone(), is_progress: false, marker: None },
+        Payload::Resolve { root } => Desired { body: root.to_string(), is_progress: false, marker: None },
     }))
 }
 
@@ -239,9 +242,15 @@ async fn send(context: &Context, report: &Report, repository: &Repository, desir
             issues::remove_label(github, repository, report.number, label).await?;
             Ok(Sent::default())
         }
-        Payload::Status | Payload::Reply { .. } | Payload::Final { .. } => {
-            comment(context, report, repository, desired).await
+        Payload::Resolve { root } => {
+            threads::resolve(github, repository, report.number, *root).await?;
+            Ok(Sent::default())
         }
+        Payload::Status
+        | Payload::Reply { .. }
+        | Payload::Final { .. }
+        | Payload::Review { .. }
+        | Payload::ThreadReply { .. } => post(context, report, repository, desired).await,
     }
 }
 
@@ -265,14 +274,14 @@ impl From<anyhow::Error> for Undone {
     }
 }
 
-async fn comment(
+async fn post(
     context: &Context,
     report: &Report,
     repository: &Repository,
     desired: &Desired,
 ) -> Result<Sent, Undone> {
     if let Some(id) = report.remote_id {
-        issues::update_comment(&context.github, repository, id, &desired.body).await?;
+        posts::update(context, report, repository, (id, &desired.body)).await?;
         return Ok(Sent { remote: Some(id), twins_at: report.in_doubt });
     }
     let now = context.clock.now();
@@ -281,7 +290,7 @@ async fn comment(
         if let Some(oldest) = found.first() {
             info!("the comment of {} was found again as {}", report.key, oldest.id);
             if oldest.body != desired.body {
-                issues::update_comment(&context.github, repository, oldest.id, &desired.body).await?;
+                posts::update(context, report, repository, (oldest.id, &desired.body)).await?;
             }
             return Ok(Sent { remote: Some(oldest.id), twins_at: (found.len() > 1).then_some(now) });
         }
@@ -290,7 +299,7 @@ async fn comment(
         }
     }
     doubt(context, report, Some(now + LONGEST_CALL.as_millis() as Millis + LOOK_FOR_LOST)).await?;
-    let created = issues::create_comment(&context.github, repository, report.number, &desired.body).await;
+    let created = posts::create(context, report, repository, &desired.body).await;
     // The call may have been carried out at its very end.
     let now = context.clock.now();
     match created {
@@ -317,12 +326,12 @@ async fn find(
     report: &Report,
     repository: &Repository,
     desired: &Desired,
-) -> Result<Vec<issues::Comment>, Undone> {
+) -> Result<Vec<Post>, Undone> {
     let Some((run, kind)) = desired.marker else { return Ok(Vec::new()) };
     let bot = context.bot(repository).await?;
     let since = report.created_at + context.github.skew() - CLOCK_DIFFERENCE;
-    let mut comments = issues::comments_since(&context.github, repository, report.number, since).await?;
-    let ours = |comment: &issues::Comment| comment.user.as_ref().is_some_and(|user| user.account.id == bot.account.id);
+    let mut comments = posts::list(context, report, repository, since).await?;
+    let ours = |comment: &Post| comment.user.as_ref().is_some_and(|user| user.account.id == bot.account.id);
     comments.retain(|comment| ours(comment) && context.marker.is_in(&comment.body, run, kind));
     comments.sort_by_key(|comment| comment.id);
     Ok(comments)
@@ -339,7 +348,7 @@ async fn remove_twins(
     let kept = found.next().or(report.remote_id);
     for twin in found {
         info!("the comment of {} is there twice: {twin} is removed", report.key);
-        match issues::delete_comment(&context.github, repository, twin).await {
+        match posts::delete(context, report, repository, twin).await {
             Err(error) if error.retry_at(1, context.clock.now()).is_some() => return Err(error.into()),
             Err(error) => warn!("the comment {twin} stays beside its twin: {error}"),
             Ok(()) => {}

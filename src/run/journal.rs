@@ -89,9 +89,10 @@ impl Journal {
     }
 }
 
-/// Where the journal of a run lies.
+/// Where the journal of a run's present turn lies; that of the first has the run's own name.
 pub fn path(context: &Context, run: &Run) -> PathBuf {
-    context.config.home.join("journals").join(run.id.to_string())
+    let name = if run.turn > 1 { format!("{}.{}", run.id, run.turn) } else { run.id.to_string() };
+    context.config.home.join("journals").join(name)
 }
 
 /// Frames `<ms>\t<kind>\t<text>\n` cut out of a stream of bytes.

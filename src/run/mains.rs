@@ -10,18 +10,18 @@ use crate::github::users;
 use crate::model::{Account, AccountId, LineId, Repository};
 use crate::trigger::policy::Policy;
 
-/// The server's main users, else the repository's, else who asked for the line's newest run.
+/// The server's main users, else the repository's, else who asked for the line's newest run, if it is about a line.
 pub async fn main_users(
     context: &Context,
     repository: &Repository,
     policy: Option<&Policy>,
-    line: LineId,
+    line: Option<LineId>,
 ) -> Result<Vec<Account>, Trouble> {
     let named = match (&context.config.main_user[..], policy) {
         ([], Some(policy)) => &policy.main_users,
         _ => &context.config.main_user,
     };
-    if named.is_empty() {
+    if let (true, Some(line)) = (named.is_empty(), line) {
         let runs = db::runs::of_line(&mut *context.db.read().await?, line, 1).await?;
         return Ok(runs.into_iter().map(|run| run.ask.requester).collect());
     }

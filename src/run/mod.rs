@@ -3,12 +3,16 @@
 //! [`start`] puts a run into the queue, [`worker`] gives slots out and drives each live run, one step per status. Steps may be
 //! repeated after a crash at any byte, so each finds out what is there before it does anything.
 
+pub mod brief;
+pub mod feedback;
+pub mod ground;
 pub mod journal;
 pub mod mains;
 pub mod plan;
 pub mod prepare;
 pub mod publish;
 pub mod reconcile;
+pub mod review;
 pub mod start;
 pub mod step;
 pub mod trouble;
@@ -31,13 +35,13 @@ fn endpoint(endpoint: &GitEndpoint) -> git::Endpoint {
     }
 }
 
-/// Brings the mirror up to date with GitHub. A token that was revoked since it was made is replaced once, without a loop (T31).
-async fn fetch(context: &Context, repository: &Repository, mirror: &Mirror) -> Result<(), Trouble> {
+/// Brings commits from GitHub into the mirror. A token that was revoked since it was made is replaced once, without a loop (T31).
+async fn fetch(context: &Context, repository: &Repository, mirror: &Mirror, what: Fetch<'_>) -> Result<(), Trouble> {
     let url = context.remote(repository);
     for attempt in 0..2 {
         let token = context.github.git_token(repository, false).await?;
         let remote = Remote { url: &url, token: Some(&token) };
-        match mirror.fetch(remote, Fetch::Heads).await {
+        match mirror.fetch(remote, what).await {
             Err(GitError::Denied { .. }) if attempt == 0 => context.github.forget_git_token(repository, false).await,
             Err(error) => return Err(remote_trouble(error)),
             Ok(()) => return Ok(()),

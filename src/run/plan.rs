@@ -3,27 +3,25 @@
 //! This is one of the three places that look at the kind of an ask.
 
 use anyhow::{Context as _, Result};
-use futures_util::future::join_all;
 
+use super::brief::{self, Brief};
+use super::ground::{self, Found};
+use super::review;
 use super::trouble::Trouble;
-use crate::agent::{self, Comment, Launch, PromptInput, Request};
+use crate::agent::{self, Launch, PromptInput};
 use crate::context::Context;
 use crate::db;
-use crate::db::lines::Line;
-use crate::db::runs::{Ground, LeftOut, Run};
-use crate::git::checks::TreeNotes;
-use crate::git::{self, checks};
+use crate::db::runs::{Again, Ground, LeftOut, Run};
+use crate::git;
 use crate::github::repos::{self, RepositoryInfo};
-use crate::github::{ApiError, app::BotIdentity, issues, permission, pulls};
-use crate::model::{Ask, Kind, Millis, Number, Reason, Repository, Sha};
+use crate::github::{ApiError, app::BotIdentity};
+use crate::model::{Kind, LineComment, Reason, Repository, ReviewWords, Sha};
 use crate::runner::{Machine, Start};
 use crate::trigger::decide::PERMISSION_TRUSTED;
 use crate::trigger::policy::{self, Policy};
 
-/// Comments of a conversation that are considered for the prompt, newest kept.
-const REMARKS_LIMIT: usize = 50;
-/// Questions to GitHub at a time.
-const ASKED_AT_ONCE: usize = 8;
+/// Runs of a thread whose requests are told to the agent.
+const HISTORY: i64 = 20;
 /// Where the commit-msg hook lies among the run's files.
 const HOOK: &str = "hooks/commit-msg";
 
@@ -31,6 +29,8 @@ const HOOK: &str = "hooks/commit-msg";
 pub struct Plan {
     /// What the agent begins with.
     pub ground: Ground,
+    /// What it acts on and where it goes on.
+    pub brief: Brief,
     /// What the runner is told.
     pub start: Start,
 }
@@ -75,60 +75,66 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
     let mut conn = context.db.read().await?;
     let repository = db::repositories::get(&mut conn, run.repository).await?.context("a run's repository is stored")?;
     let thread = db::threads::get(&mut conn, run.thread).await?;
-    let line = db::lines::get(&mut conn, run.line.context("work belongs to a line")?).await?;
-    let earlier = earlier_requests(&db::runs::of_thread(&mut conn, run.thread, 20).await?, run);
+    let line = match run.line {
+        Some(line) => Some(db::lines::get(&mut conn, line).await?),
+        None => None,
+    };
+    let history = db::runs::of_thread(&mut conn, run.thread, HISTORY).await?;
     let asked_at = db::triggers::asked_at(&mut conn, run.id).await?.unwrap_or(run.queued_at);
     drop(conn);
-
-    // What the runner may have begun from already stays: a branch that moved since must not change what the work is measured by.
-    let begun = run.base_branch.clone().zip(run.given.clone()).filter(|_| run.fence > 0);
-    let ground = async {
-        if let Some((base_branch, given)) = begun {
-            let mirror = context.mirrors.open(repository.id).await?;
-            let notes = checks::tree_notes(&mirror, &given).await?.unwrap_or_default();
-            let ground = Ground { base_branch, given, lease: run.lease.clone(), left_out: LeftOut::default() };
-            return Ok((ground, notes));
-        }
-        let default = recent_about(context, &repository).await?.default_branch;
-        let base_branch = base_branch(context, &repository, run, &line).await?.unwrap_or_else(|| default.clone());
-        starting_point(context, &repository, &line, (base_branch, &default)).await
-    };
-    let (ground, policy, remarks, bot) = tokio::join!(
-        ground,
-        recent_policy(context, &repository),
-        remarks(context, &repository, thread.number, asked_at),
-        context.bot(&repository),
-    );
-    let ((mut ground, notes), policy) = (ground?, policy?);
-    let bot = bot?;
     let agent = agent::resolve(&run.agent, &context.config.agents).ok_or_else(|| {
         PlanError::Unusable(Reason::RunnerSetup, format!("agent {} is not configured any more", run.agent))
     })?;
+    // The issue or pull request whose words are the ask.
+    let subject = run.ask.pin.as_ref().map_or(thread.number, |pin| pin.pull);
+
+    let (found, policy, remarks, bot) = tokio::join!(
+        ground::find(context, &repository, run, line.as_ref()),
+        recent_policy(context, &repository),
+        brief::remarks(context, &repository, subject, asked_at),
+        context.bot(&repository),
+    );
+    let (Found { mut ground, notes, kept }, policy, bot) = (found?, policy?, bot?);
+    let mut brief = brief::gather(context, &repository, (run, line.as_ref()), &agent, &policy).await?;
+    brief.note = joined(brief.note, kept);
+    let (diff_base, reviews) = match &run.ask.pin {
+        Some(pin) => (
+            ground::diff_base(context, &repository, pin).await?,
+            review::earlier(context, &repository, (run, pin), &policy).await?,
+        ),
+        None => (None, brief.feedback.reviews.iter().map(review_words).collect()),
+    };
+    let earlier = brief::earlier_requests(&history, run);
     let input = PromptInput {
         kind: run.kind,
         nonce: nonce(),
         repository: repository.name.clone(),
-        number: thread.number,
+        number: subject,
         base_branch: ground.base_branch.clone(),
-        branch: line.branch.clone(),
-        head: None,
-        diff_base: None,
-        pull_request: line.pull.map(|number| agent::PullRequest {
-            number,
-            url: format!("{}/pull/{number}", context.repository_url(&repository.name)),
-        }),
+        branch: line.as_ref().map(|line| line.branch.clone()).unwrap_or_default(),
+        head: run.ask.pin.as_ref().map(|pin| pin.head.clone()),
+        diff_base,
+        pull_request: run.ask.pin.as_ref().map(|pin| pin.pull).or(line.as_ref().and_then(|line| line.pull)).map(
+            |number| agent::PullRequest {
+                number,
+                url: format!("{}/pull/{number}", context.repository_url(&repository.name)),
+            },
+        ),
         author: run.ask.author.clone(),
         title: run.ask.title.clone(),
         body: run.ask.body.clone(),
         changed: earlier.last().is_some_and(|(_, ask)| ask.title != run.ask.title || ask.body != run.ask.body),
         requester: run.ask.requester.login.clone(),
         instructions: run.ask.instructions.clone(),
-        earlier: earlier.into_iter().map(|(at, ask)| request(at, ask)).collect(),
+        earlier: earlier.into_iter().map(|(at, ask)| brief::request(at, ask)).collect(),
         profile_instructions: profile_instructions(context, run),
-        repository_instructions: policy.instructions.clone(),
+        repository_instructions: match run.kind {
+            Kind::Task | Kind::FollowUp => policy.instructions.clone(),
+            Kind::Review => policy.review_prompt.clone(),
+        },
         conversation: remarks?,
-        reviews: Vec::new(),
-        review_comments: Vec::new(),
+        reviews,
+        review_comments: brief.feedback.comments.iter().map(comment_words).collect(),
         lfs: notes.lfs,
         submodules: notes.submodules,
     };
@@ -138,12 +144,19 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         kind: run.kind,
         run: run.id,
         model: run.model.as_deref(),
-        session: None,
+        session: brief.resumed.as_ref(),
         cost_usd: run.limits.cost_usd_per_run,
     };
-    let launch = agent::launch(&agent, &order);
-    let Launch { command, stdin_file, mut env, mut files } = launch;
-    files.push((agent::PROMPT_FILE.into(), prompt.text.into_bytes()));
+    let Launch { command, stdin_file, mut env, mut files } = agent::launch(&agent, &order);
+    let text = match &run.again {
+        Some(Again::Missing(missing)) => {
+            let again = agent::render_again(missing).context("the prompt cannot be written")?;
+            // Whoever cannot go on in a session is told everything anew.
+            if brief.resumed.is_some() { again } else { format!("{}\n{again}", prompt.text) }
+        }
+        Some(Again::SessionLost) | None => prompt.text,
+    };
+    files.push((agent::PROMPT_FILE.into(), text.into_bytes()));
     files.push((HOOK.into(), commit_hook(run, &bot).into_bytes()));
     env.extend(git_environment(&bot));
     Ok(Plan {
@@ -155,9 +168,11 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
             lane: run.lane,
             repository: run.repository,
             commit: ground.given.clone(),
-            branch: line.branch,
-            // A line without a pushed head begins here, so nothing of an earlier line may leak in.
-            fresh: line.head.is_none(),
+            branch: line.as_ref().map_or_else(|| format!("track/review-{subject}"), |line| line.branch.clone()),
+            // A line without a pushed head begins here, so nothing of an earlier line may leak in; a review's checkout is thrown away.
+            fresh: line
+                .as_ref()
+                .is_none_or(|line| line.head.is_none() && (run.kind == Kind::Task || run.ask.fresh)),
             files,
             command,
             stdin_file,
@@ -166,7 +181,35 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
             silence: run.limits.silence,
         },
         ground,
+        brief,
     })
+}
+
+fn joined(one: Option<String>, other: Option<String>) -> Option<String> {
+    let both: Vec<String> = [one, other].into_iter().flatten().collect();
+    (!both.is_empty()).then(|| both.join(" "))
+}
+
+fn review_words(review: &ReviewWords) -> agent::Review {
+    agent::Review {
+        at: review.at,
+        author: review.author.login.clone(),
+        state: review.state.clone(),
+        text: review.text.clone(),
+    }
+}
+
+fn comment_words(comment: &LineComment) -> agent::ReviewComment {
+    agent::ReviewComment {
+        id: comment.id,
+        at: comment.at,
+        author: comment.author.login.clone(),
+        path: comment.path.clone(),
+        line: comment.line,
+        side: if comment.left { agent::Side::Left } else { agent::Side::Right },
+        diff_hunk: comment.diff_hunk.clone(),
+        text: comment.text.clone(),
+    }
 }
 
 /// Brings a commit from the bot's mirror to the runner's bare repository.
@@ -186,7 +229,7 @@ pub async fn about(context: &Context, repository: &Repository) -> Result<Reposit
 }
 
 /// What the repository is like, or was when the run was decided upon a moment ago.
-async fn recent_about(context: &Context, repository: &Repository) -> Result<RepositoryInfo, ApiError> {
+pub async fn recent_about(context: &Context, repository: &Repository) -> Result<RepositoryInfo, ApiError> {
     match context.about.since(repository.id, context.clock.now() - PERMISSION_TRUSTED) {
         Some(about) => Ok(about),
         None => about(context, repository).await,
@@ -213,124 +256,9 @@ pub async fn recent_policy(context: &Context, repository: &Repository) -> Result
     }
 }
 
-/// Where the work is meant to go: where the pull request leads now, if there is one, else what the request or the line says.
-async fn base_branch(
-    context: &Context,
-    repository: &Repository,
-    run: &Run,
-    line: &Line,
-) -> Result<Option<String>, ApiError> {
-    match line.pull {
-        Some(pull) => Ok(Some(pulls::get(&context.github, repository, pull).await?.base.r#ref)),
-        None => Ok(run.ask.base.clone().or_else(|| line.base_branch.clone())),
-    }
-}
-
-/// The commit from which the agent starts, in the mirror: the line's branch on GitHub if it is there, else the base branch.
-async fn starting_point(
-    context: &Context,
-    repository: &Repository,
-    line: &Line,
-    (base_branch, default_branch): (String, &str),
-) -> Result<(Ground, TreeNotes), PlanError> {
-    let (branch, base) = tokio::join!(
-        async {
-            match line.head {
-                Some(_) => repos::branch_head(&context.github, repository, &line.branch).await,
-                None => Ok(repos::BranchHead::Missing),
-            }
-        },
-        repos::branch_head(&context.github, repository, &base_branch),
-    );
-    let lease = match branch? {
-        repos::BranchHead::At(sha) => Some(sha),
-        _ => None,
-    };
-    let head = match (lease.clone(), base?) {
-        (Some(sha), _) | (_, repos::BranchHead::At(sha)) => sha,
-        (_, missing) if missing == repos::BranchHead::EmptyRepository || base_branch == default_branch => {
-            // A default branch is missing only before the first commit.
-            let detail = "the repository is empty: push a first commit, then ask again";
-            return Err(PlanError::Unusable(Reason::RepositoryUnusable, detail.into()));
-        }
-        _ => {
-            let detail =
-                format!("there is no branch `{base_branch}`: name another with `--base`, or in `{}`", policy::PATH);
-            return Err(PlanError::Unusable(Reason::RepositoryUnusable, detail));
-        }
-    };
-    let mirror = context.mirrors.open(repository.id).await?;
-    let ground = Ground { base_branch, given: head.clone(), lease, left_out: LeftOut::default() };
-    if let Some(notes) = checks::tree_notes(&mirror, &head).await? {
-        return Ok((ground, notes));
-    }
-    super::fetch(context, repository, &mirror).await.map_err(|trouble| match trouble {
-        Trouble::GitHub(error) => PlanError::GitHub(error),
-        other => PlanError::Other(other.into()),
-    })?;
-    match checks::tree_notes(&mirror, &head).await? {
-        Some(notes) => Ok((ground, notes)),
-        None => {
-            let message = format!("GitHub says that the branch is at {head} and does not hand that commit out yet");
-            Err(PlanError::GitHub(super::remote_unavailable(message)))
-        }
-    }
-}
-
-/// What was asked on this thread before, oldest first, so that the agent sees the whole conversation (B21).
-fn earlier_requests(runs: &[Run], run: &Run) -> Vec<(Millis, Ask)> {
-    runs.iter()
-        .rev()
-        .filter(|other| other.id != run.id && other.kind != Kind::Review)
-        .map(|other| (other.queued_at, other.ask.clone()))
-        .collect()
-}
-
-fn request(at: Millis, ask: Ask) -> Request {
-    Request { at, requester: ask.requester.login, kind: ask.kind, instructions: ask.instructions }
-}
-
 /// Marks where the texts of people begin and end in a prompt; nobody can guess it.
 fn nonce() -> String {
     hex::encode(rand::random::<[u8; 8]>())
-}
-
-/// The conversation as far as it comes from people with write access and was not changed after the trigger (T17).
-async fn remarks(
-    context: &Context,
-    repository: &Repository,
-    number: Number,
-    asked_at: Millis,
-) -> Result<Vec<Comment>, ApiError> {
-    let comments = issues::comments_since(&context.github, repository, number, 0).await?;
-    let mut said: Vec<_> = comments
-        .into_iter()
-        .filter(|comment| comment.performed_via_github_app.is_none() && comment.updated_at <= asked_at)
-        .filter_map(|comment| Some((comment.user.clone().filter(|user| user.kind != "Bot")?.account, comment)))
-        .collect();
-    let surplus = said.len().saturating_sub(REMARKS_LIMIT);
-    said.drain(..surplus);
-    let mut authors: Vec<_> = said.iter().map(|(author, _)| author.clone()).collect();
-    authors.sort_by_key(|author| author.id);
-    authors.dedup_by_key(|author| author.id);
-    let mut trusted = Vec::new();
-    for some in authors.chunks(ASKED_AT_ONCE) {
-        let asked = some.iter().map(|author| permission::of_login(&context.github, repository, &author.login));
-        for (author, found) in some.iter().zip(join_all(asked).await) {
-            match found {
-                Ok(found) if found.user == Some(author.id) && found.role.may_write() => trusted.push(author.id),
-                Ok(_) => {}
-                // Whoever GitHub will not tell of stays out; that is no reason to hold the run up.
-                Err(error) if error.retry_at(1, context.clock.now()).is_none() => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    let remarks = said
-        .into_iter()
-        .filter(|(author, _)| trusted.contains(&author.id))
-        .map(|(author, comment)| Comment { at: comment.created_at, author: author.login, text: comment.body });
-    Ok(remarks.collect())
 }
 
 fn profile_instructions(context: &Context, run: &Run) -> Option<String> {

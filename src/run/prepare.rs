@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
+use super::brief::Brief;
 use super::plan::{self, PlanError};
 use super::step::{Next, canceled, end, failed, github_wait, lost};
 use super::trouble::Trouble;
@@ -27,7 +28,7 @@ const PHASE_SEEN: Duration = Duration::from_millis(100);
 /// Attempts after which a step that keeps failing on the runner ends the run.
 const FAILURES_BORNE: i64 = 3;
 /// An offset beyond every journal: where a turn stands is asked, not what was said.
-const BEYOND: u64 = 1 << 56;
+pub const BEYOND: u64 = 1 << 56;
 
 /// One attempt to prepare and launch. Repeating it is safe at any point: the runner makes one agent of two starts.
 pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
@@ -64,6 +65,8 @@ pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
     debug!("planned: {}", plan.start.commit);
     let mut tx = context.db.begin().await?;
     db::runs::set_ground(&mut tx, run.id, &plan.ground).await?;
+    let Brief { feedback, resumed, note } = &plan.brief;
+    db::runs::set_brief(&mut tx, run.id, feedback, resumed.as_ref(), note.as_deref()).await?;
     db::runs::set_fence(&mut tx, run.id, context.epoch).await?;
     tx.commit().await?;
     debug!("plan stored");

@@ -4,20 +4,23 @@ use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
 use super::plan::{self, PlanError};
+use super::{mains, review};
 use super::start::{NewWork, start};
 use super::step::{Next, canceled, failed, github_wait, lost};
 use super::trouble::Trouble;
-use crate::agent::Answer;
+use crate::agent::{Answer, Disposition};
+use crate::config::FollowUp;
 use crate::context::Context;
+use crate::db::answered::What;
 use crate::db::lines::Line;
 use crate::db::reports::{NewReport, Payload};
 use crate::db::runs::{Ending, Run, Work};
 use crate::db::{self, Conn};
 use crate::git::checks::{self, DiffStat};
 use crate::git::paths::{self, PathPolicy};
-use crate::git::{self, GitError, LineBranch, Push, PushOutcome, Remote};
+use crate::git::{self, Fetch, GitError, LineBranch, Push, PushOutcome, Remote};
 use crate::github::{ApiError, pulls};
-use crate::model::{Millis, Number, Outcome, Place, Reaction, Reason, Repository, Sha, Status};
+use crate::model::{Kind, Millis, Number, Outcome, Place, Reaction, Reason, Repository, Sha, Status};
 use crate::report::{text, wording};
 use crate::runner::{HostError, Identity, RunnerError};
 
@@ -31,6 +34,9 @@ pub async fn step(context: &Context, run: &Run) -> Result<Next> {
     let repository = db::repositories::get(&mut *context.db.read().await?, run.repository)
         .await?
         .context("a run's repository is stored")?;
+    if run.kind == Kind::Review {
+        return review::publish(context, run, &repository).await;
+    }
     let succeeded = run.outcome == Some(Outcome::Succeeded);
     if succeeded && run.cancel_at.is_some() && run.result.is_none() {
         // Asked for while its result could not be had: it is not waited for any longer, and looked after when the runner is back.
@@ -200,7 +206,7 @@ async fn check(
         return Err(Undelivered::Refused(failed(Reason::NotDescendant, detail)));
     }
     // Rules are checked against the base as it is now: it may have moved while the agent worked.
-    super::fetch(context, repository, &mirror).await?;
+    super::fetch(context, repository, &mirror, Fetch::Heads).await?;
     let against = mirror.branch(base).await?.unwrap_or_else(|| given.clone());
     let policy = match plan::policy(context, repository).await {
         Ok(policy) => policy,
@@ -313,7 +319,7 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
         db::runs::set_ending(&mut tx, run.id, ending).await?;
         tx.commit().await?;
     }
-    let mains = main_users(context, run).await?;
+    let (mains, automatic) = told(context, run).await?;
     let mut tx = context.db.begin().await?;
     let run = db::runs::get(&mut tx, run.id).await?;
     let thread = db::threads::get(&mut tx, run.thread).await?;
@@ -328,6 +334,9 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
     db::reports::hurry_status(&mut tx, run.id).await?;
     let good = run.outcome == Some(Outcome::Succeeded);
     attempt_again(&mut tx, &run, now).await?;
+    if good {
+        answer_feedback(&mut tx, &run, now).await?;
+    }
     for trigger in db::triggers::of_run(&mut tx, run.id).await? {
         if !matches!(trigger.place, Place::Review(_)) {
             let content = if good { Reaction::Rocket } else { Reaction::Confused };
@@ -348,7 +357,7 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
             repository: run.repository,
             number: pull,
             run: Some(run.id),
-            payload: Payload::Final { text: wording::pushed(&mains, &run, thread.number) },
+            payload: Payload::Final { text: wording::pushed(&mains, &run, thread.number, automatic) },
         };
         db::reports::owe(&mut tx, &last, now).await?;
     }
@@ -369,6 +378,7 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
     metrics::counter!("track_runs_total", "outcome" => outcome).increment(1);
     context.wake.reports.notify_one();
     context.wake.runs.notify_one();
+    context.wake.feedback.notify_one();
     Ok(Next::Again)
 }
 
@@ -391,19 +401,52 @@ async fn attempt_again(tx: &mut Conn, run: &Run, now: Millis) -> Result<()> {
     Ok(())
 }
 
-/// Who is mentioned: the server's main users, else the repository's, else who asked.
-async fn main_users(context: &Context, run: &Run) -> Result<Vec<String>> {
-    if !context.config.main_user.is_empty() {
-        return Ok(context.config.main_user.clone());
+/// Notes what a finished run has dealt with, and owes the answers in their threads (B23).
+async fn answer_feedback(tx: &mut Conn, run: &Run, now: Millis) -> Result<()> {
+    let (Some(feedback), Some(Answer::Work(work))) = (&run.feedback, answer(run)) else { return Ok(()) };
+    for review in &feedback.reviews {
+        db::answered::insert(&mut *tx, run.repository, (What::Review, review.id), run.id, "read", now).await?;
     }
-    let repository = db::repositories::get(&mut *context.db.read().await?, run.repository).await?;
-    if let Some(repository) = repository
-        && let Ok(policy) = plan::recent_policy(context, &repository).await
-        && !policy.main_users.is_empty()
-    {
-        return Ok(policy.main_users);
+    let Some(pull) = run.pull.or(run.ask.told_on) else { return Ok(()) };
+    for comment in &feedback.comments {
+        let Some(reply) = work.replies.iter().find(|reply| reply.comment_id == comment.id) else { continue };
+        let word = wording::disposition_word(reply.disposition);
+        db::answered::insert(&mut *tx, run.repository, (What::Comment, comment.id), run.id, word, now).await?;
+        let mut owe = async |what: &str, payload| {
+            let key = format!("{what}:{}:{}", run.id, comment.id);
+            let report = NewReport { key, repository: run.repository, number: pull, run: Some(run.id), payload };
+            db::reports::owe(&mut *tx, &report, now).await
+        };
+        let text = wording::thread_reply(reply, run.pushed.as_ref());
+        owe("thread_reply", Payload::ThreadReply { root: comment.root, text }).await?;
+        if reply.disposition == Disposition::Fixed {
+            owe("resolve", Payload::Resolve { root: comment.root }).await?;
+        }
     }
-    Ok(vec![run.ask.requester.login.clone()])
+    Ok(())
+}
+
+/// Who is told that there is something to look at, and whether their reviews start follow-ups.
+async fn told(context: &Context, run: &Run) -> Result<(Vec<String>, bool)> {
+    let repository = db::repositories::get(&mut *context.db.read().await?, run.repository)
+        .await?
+        .context("a run's repository is stored")?;
+    let Some(line) = run.line else { return Ok((Vec::new(), false)) };
+    let policy = plan::recent_policy(context, &repository).await.ok();
+    let off = |mode| mode == Some(FollowUp::Off);
+    let paused = db::lines::get(&mut *context.db.read().await?, line).await?.paused;
+    let automatic = !paused
+        && !off(Some(context.config.follow_up))
+        && !off(policy.as_ref().and_then(|policy| policy.follow_up));
+    let mains = match mains::main_users(context, &repository, policy.as_ref(), Some(line)).await {
+        Ok(mains) => mains.into_iter().map(|main| main.login).collect(),
+        // The run is done all the same, and whoever asked for it is told.
+        Err(trouble) => {
+            warn!("the main users cannot be asked for: {trouble}");
+            vec![run.ask.requester.login.clone()]
+        }
+    };
+    Ok((mains, automatic))
 }
 
 fn answer(run: &Run) -> Option<Answer> {

@@ -10,13 +10,14 @@ use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use super::journal::Journal;
+use super::plan::{self, PlanError};
 use super::step::{Next, STEP_RETRY, canceled, end, failed, lost};
 use super::trouble::Trouble;
-use crate::agent::{self, Agent, AnswerStatus};
+use crate::agent::{self, Agent, Answer, AnswerStatus};
 use crate::context::Context;
 use crate::db;
-use crate::db::runs::{Ending, Run};
-use crate::model::{Outcome, Reason};
+use crate::db::runs::{Again, Ending, Run};
+use crate::model::{Kind, Outcome, Reason};
 use crate::report::worker::PROGRESS_EVERY;
 use crate::runner::{Attach, Blob, Exit, ExitReason, HostError, Machine, RunnerError, State, TurnState};
 
@@ -30,7 +31,7 @@ pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
     // Taken out of the configuration while it works, it is read like any program.
     let agent = agent::resolve(&run.agent, &context.config.agents)
         .unwrap_or_else(|| Agent::Custom { name: run.agent.clone(), command: Vec::new() });
-    let mut journal = Journal::open(context, run, &agent, None).await?;
+    let mut journal = Journal::open(context, run, &agent, run.resumed.as_ref()).await?;
     let mut tries = 0;
     loop {
         match look(context, run, &mut journal, bell).await {
@@ -71,6 +72,9 @@ async fn look(context: &Context, run: &Run, journal: &mut Journal, bell: &Notify
     cancel_if_asked(context, run, &machine).await?;
     let fence = context.epoch.unsigned_abs();
     let turn = u32::try_from(run.turn).unwrap_or(1);
+    if run.again.is_some() {
+        begin_turn(context, run, &machine).await?;
+    }
     match machine.attach(run.id, fence, turn, journal.offset()).await {
         Ok(stream) => {
             in_sight(context, run).await?;
@@ -100,6 +104,24 @@ async fn look(context: &Context, run: &Run, journal: &mut Journal, bell: &Notify
             }
         });
     }
+}
+
+/// Launches a further turn if it was not launched yet; a crash in between repeats this.
+async fn begin_turn(context: &Context, run: &Run, machine: &Machine) -> Result<(), Trouble> {
+    let turn = u32::try_from(run.turn).unwrap_or(1);
+    let there = machine.status(run.id, context.epoch.unsigned_abs(), turn, super::prepare::BEYOND).await?;
+    if there.canceled || !matches!(there.state, State::Unknown | State::NotStarted) {
+        return Ok(());
+    }
+    let plan = match plan::plan(context, run).await {
+        Ok(plan) => plan,
+        Err(PlanError::GitHub(error)) => return Err(error.into()),
+        Err(PlanError::Unusable(_, detail)) => return Err(Trouble::Bot(anyhow::anyhow!(detail))),
+        Err(PlanError::Other(error)) => return Err(Trouble::Bot(error)),
+    };
+    Box::pin(machine.start(&plan.start, &mut |_| ())).await?;
+    info!("run {} is asked once more, in turn {turn}", run.id);
+    Ok(())
 }
 
 enum Followed {
@@ -169,7 +191,10 @@ async fn cancel(context: &Context, run: &Run, machine: &Machine) -> Result<(), T
 }
 
 async fn store(context: &Context, run: &Run, journal: &Journal) -> Result<()> {
-    let learned = journal.learned();
+    let mut learned = journal.learned();
+    if let Some(before) = &run.usage_before {
+        learned.usage = learned.usage.plus(before);
+    }
     let mut tx = context.db.begin().await?;
     db::runs::set_progress(&mut tx, run.id, journal.offset(), &learned).await?;
     db::runs::set_unreachable(&mut tx, run.id, None).await?;
@@ -230,9 +255,11 @@ async fn over(context: &Context, run: &Run, journal: &Journal, state: Box<TurnSt
     let now = context.clock.now();
     // The runner's clock may differ from ours; the difference is measured by its "now" in the same answer.
     let ours = now - state.now;
+    let mut again = None;
     let (ending, answer, times) = match &state.state {
         State::Ended(exit) => {
-            let (ending, answer) = read_ending(run, (journal, &state), exit);
+            let Read { ending, answer, again: once_more } = read_ending(run, (journal, &state), exit);
+            again = once_more;
             (ending, answer, Some((exit.started_at + ours, exit.finished_at + ours)))
         }
         State::Died { .. } => {
@@ -243,6 +270,16 @@ async fn over(context: &Context, run: &Run, journal: &Journal, state: Box<TurnSt
     let mut tx = context.db.begin().await?;
     // Asked for while the runner was away or the agent was ending anyway: what it left is kept, and not published (B10).
     let asked = db::runs::get(&mut tx, run.id).await?.cancel_at.is_some();
+    if let (Some(again), false) = (&again, asked) {
+        // What is missing is asked for in the session that the agent has just named; one that is lost is begun anew.
+        let session = match again {
+            Again::Missing(_) => journal.reader().session(),
+            Again::SessionLost => None,
+        };
+        db::runs::next_turn(&mut tx, run, again, session.as_ref()).await?;
+        tx.commit().await?;
+        return Ok(Next::Again);
+    }
     let ending = if asked { canceled() } else { ending };
     if let State::Ended(exit) = &state.state
         && asked
@@ -263,19 +300,29 @@ async fn over(context: &Context, run: &Run, journal: &Journal, state: Box<TurnSt
     Ok(Next::Again)
 }
 
-fn read_ending(
-    run: &Run,
-    (journal, state): (&Journal, &TurnState),
-    exit: &Exit,
-) -> (Ending, Option<serde_json::Value>) {
+/// What the end of a turn means.
+struct Read {
+    ending: Ending,
+    answer: Option<serde_json::Value>,
+    /// The agent is to be asked once more before this ending counts.
+    again: Option<Again>,
+}
+
+impl From<Ending> for Read {
+    fn from(ending: Ending) -> Self {
+        Self { ending, answer: None, again: None }
+    }
+}
+
+fn read_ending(run: &Run, (journal, state): (&Journal, &TurnState), exit: &Exit) -> Read {
     match exit.reason {
         ExitReason::Canceled => {
             // Nobody but the bot itself ends an agent besides those who ask for it.
             let dear = too_dear(run, journal).map(|detail| failed(Reason::AgentLimit, detail));
-            return (dear.unwrap_or_else(canceled), None);
+            return dear.unwrap_or_else(canceled).into();
         }
-        ExitReason::WallClock => return (timed_out(Reason::WallClock, journal), None),
-        ExitReason::Silence => return (timed_out(Reason::Silence, journal), None),
+        ExitReason::WallClock => return timed_out(Reason::WallClock, journal).into(),
+        ExitReason::Silence => return timed_out(Reason::Silence, journal).into(),
         ExitReason::Exited => {}
     }
     let bytes = |blob: &'_ Option<Blob>| blob.as_ref().map(|blob| blob.bytes.clone());
@@ -290,27 +337,46 @@ fn read_ending(
     match agent::verdict(run.kind, journal.reader(), &left) {
         Ok(answer) => {
             let value = serde_json::to_value(&answer).ok();
+            if let Some(missing) = missing_replies(run, &answer) {
+                let again = run.again.is_none().then(|| Again::Missing(missing.clone()));
+                return Read { ending: failed(Reason::BadAnswer, missing), answer: value, again };
+            }
+            let reason = if run.kind == Kind::Review { Reason::Reviewed } else { Reason::Changes };
             let ending = match answer.status() {
-                AnswerStatus::Succeeded => {
-                    Ending { outcome: Outcome::Succeeded, reason: Reason::Changes, detail: String::new() }
-                }
+                AnswerStatus::Succeeded => Ending { outcome: Outcome::Succeeded, reason, detail: String::new() },
                 AnswerStatus::Failed => failed(Reason::AgentFailed, ""),
                 AnswerStatus::Blocked => {
                     Ending { outcome: Outcome::Blocked, reason: Reason::AgentBlocked, detail: String::new() }
                 }
             };
-            (ending, value)
+            Read { ending, answer: value, again: None }
+        }
+        Err(failure) if failure.session_lost && run.again.is_none() => {
+            Read { again: Some(Again::SessionLost), ..failed(failure.reason, failure.detail).into() }
         }
         // Whatever else it looks like: without room for its words and files an agent cannot but fail (F07).
-        Err(failure) if exit.disk_full => (failed(Reason::RunnerDisk, failure.detail), None),
+        Err(failure) if exit.disk_full => failed(Reason::RunnerDisk, failure.detail).into(),
         Err(failure) if failure.reason == Reason::BadAnswer => {
             let cut = state.answer.as_ref().filter(|blob| blob.size > blob.bytes.len() as u64);
             let too_long =
                 |blob: &Blob| format!("it is {} bytes long, at most {} are read", blob.size, agent::MAX_ANSWER);
-            (failed(failure.reason, cut.map_or(failure.detail, too_long)), None)
+            failed(failure.reason, cut.map_or(failure.detail, too_long)).into()
         }
-        Err(failure) => (failed(failure.reason, failure.detail), None),
+        Err(failure) => failed(failure.reason, failure.detail).into(),
     }
+}
+
+/// Which of the comments that the prompt listed have no reply, as it is said to the agent; only work that succeeded owes any.
+fn missing_replies(run: &Run, answer: &Answer) -> Option<String> {
+    let Answer::Work(work) = answer else { return None };
+    let comments = &run.feedback.as_ref()?.comments;
+    let missing: Vec<String> = comments
+        .iter()
+        .filter(|comment| !work.replies.iter().any(|reply| reply.comment_id == comment.id))
+        .map(|comment| comment.id.to_string())
+        .collect();
+    (work.status == AnswerStatus::Succeeded && !missing.is_empty())
+        .then(|| format!("`replies` has no entry for review comment {}", missing.join(", ")))
 }
 
 /// What is said of a run that costs more than one may.
