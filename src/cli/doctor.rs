@@ -399,8 +399,13 @@ mod tests {
         facts.tools.insert("ssh", None);
         facts.tools.insert("bwrap", None);
         facts.home = Some(("/data".into(), Ok(100 << 20)));
-        let permissions =
-            [("contents", "read"), ("metadata", "read"), ("issues", "write"), ("administration", "write")];
+        let permissions = [
+            ("checks", "read"),
+            ("contents", "read"),
+            ("metadata", "read"),
+            ("issues", "write"),
+            ("administration", "write"),
+        ];
         facts.app = Some(Ok(AppFacts {
             slug: "track".into(),
             permissions: permissions.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())).collect(),
@@ -483,6 +488,9 @@ mod tests {
         let wanted = manifest().unwrap();
         let permissions: Vec<_> =
             wanted.default_permissions.iter().map(|(name, level)| format!("{name}:{level}")).collect();
-        assert_eq!(permissions, ["contents:write", "issues:write", "metadata:read", "pull_requests:write"]);
+        assert_eq!(
+            permissions,
+            ["checks:read", "contents:write", "issues:write", "metadata:read", "pull_requests:write"]
+        );
     }
 }

@@ -40,6 +40,8 @@ const REPLY_BYTES: usize = 32 * 1024 * 1024;
 const REDIRECTS: usize = 3;
 /// Pages followed in one listing, a guard against a server that links in a circle.
 const PAGES: usize = 100;
+/// The path of the one endpoint of GraphQL.
+pub(super) const GRAPHQL: &str = "/graphql";
 /// The version of the API that track is written for.
 const API_VERSION: &str = "2022-11-28";
 /// How track names itself; GitHub answers nobody who does not
@@ -55,6 +57,10 @@ pub enum As<'a> {
     App,
     /// The App's installation, by a token narrowed to this repository.
     Repository(&'a Repository),
+    /// The same, by a token that reads check runs and nothing else.
+    Checks(&'a Repository),
+    /// The same, by a token that may resolve review threads.
+    Threads(&'a Repository),
     /// Nobody: public data only.
     Nobody,
 }
@@ -62,7 +68,7 @@ pub enum As<'a> {
 impl As<'_> {
     fn installation(&self) -> Option<InstallationId> {
         match self {
-            Self::Repository(repo) => Some(repo.installation),
+            Self::Repository(repo) | Self::Checks(repo) | Self::Threads(repo) => Some(repo.installation),
             Self::App | Self::Nobody => None,
         }
     }
@@ -237,17 +243,22 @@ impl GitHub {
                 // The refusal told what GitHub's clock says, and ours was wrong (T46).
                 self.send(Some(&self.app_token()?), request).await
             }
-            As::Repository(repo) => {
-                let (scope, token) = self.token(repo, Access::Api).await?;
-                let answer = self.send(Some(&token), request).await?;
-                if answer.status != StatusCode::UNAUTHORIZED {
-                    return Ok(answer);
-                }
-                self.forget_token(scope, &token).await;
-                let (_, token) = self.token(repo, Access::Api).await?;
-                self.send(Some(&token), request).await
-            }
+            As::Repository(repo) => self.installed(repo, Access::Api, request).await,
+            As::Checks(repo) => self.installed(repo, Access::Checks, request).await,
+            As::Threads(repo) => self.installed(repo, Access::Threads, request).await,
         }
+    }
+
+    /// One request with an installation's token.
+    async fn installed(&self, repo: &Repository, access: Access, request: &Request) -> Result<Answer, ApiError> {
+        let (scope, token) = self.token(repo, access).await?;
+        let answer = self.send(Some(&token), request).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        self.forget_token(scope, &token).await;
+        let (_, token) = self.token(repo, access).await?;
+        self.send(Some(&token), request).await
     }
 
     pub(super) async fn send(&self, token: Option<&SecretString>, request: &Request) -> Result<Answer, ApiError> {
@@ -261,7 +272,7 @@ impl GitHub {
         // The whole path, base included: octocrab's own joining takes `/app` for a path below the base `/a`.
         let mut builder = hyper::Request::builder()
             .method(request.method.clone())
-            .uri(format!("{}{}", self.0.base.path, request.path))
+            .uri(self.0.base.absolute(&request.path))
             .header(USER_AGENT, AGENT)
             .header(ACCEPT, "application/vnd.github+json")
             .header("x-github-api-version", API_VERSION);
@@ -469,6 +480,13 @@ impl Base {
         })
     }
 
+    /// The whole path of a call. GraphQL is beside the REST API of GitHub Enterprise Server, `/api/graphql` by `/api/v3`
+    /// (<https://docs.github.com/en/enterprise-server@latest/graphql/guides/forming-calls-with-graphql#the-graphql-endpoint>).
+    fn absolute(&self, path: &str) -> String {
+        let base = if path == GRAPHQL { self.path.strip_suffix("/v3").unwrap_or(&self.path) } else { &self.path };
+        format!("{base}{path}")
+    }
+
     /// Path and query below the base of an address on the same origin (or of an absolute path); `None` for any other.
     fn relative(&self, target: &str) -> Option<String> {
         let uri: Uri = target.parse().ok()?;
@@ -496,6 +514,19 @@ impl fmt::Display for Base {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn graphql_is_beside_the_rest_api() {
+        for (base, path) in [
+            ("https://api.github.com", "/graphql"),
+            ("https://api.acme.ghe.com/", "/graphql"),
+            ("https://ghe.example/api/v3", "/api/graphql"),
+            ("https://ghe.example/api/v3/", "/api/graphql"),
+        ] {
+            assert_eq!(Base::parse(base).unwrap().absolute(GRAPHQL), path, "{base}");
+        }
+        assert_eq!(Base::parse("https://ghe.example/api/v3").unwrap().absolute("/app"), "/api/v3/app");
+    }
 
     #[test]
     fn only_the_same_origin_below_the_base_is_followed() {

@@ -5,6 +5,7 @@
 //! Every call names whom it speaks as ([`As`]), and a repository's token is narrowed to that repository.
 
 pub mod app;
+pub mod checks;
 mod client;
 mod error;
 pub mod issues;
@@ -12,10 +13,12 @@ mod path;
 pub mod permission;
 pub mod pulls;
 pub mod repos;
+pub mod reviews;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod threads;
 mod token;
 pub mod users;
 

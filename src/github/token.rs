@@ -66,6 +66,11 @@ pub(super) enum Access {
     GitRead,
     /// `git push`.
     GitWrite,
+    /// Check runs, for which the App need not have been granted anything: a token of its own, so that no other call fails with it.
+    Checks,
+    /// Resolving review threads: GitHub wants `contents: write` for it, though it touches no file
+    /// (<https://github.com/orgs/community/discussions/44650>).
+    Threads,
 }
 
 impl Access {
@@ -75,6 +80,8 @@ impl Access {
             Self::Api => json!({ "contents": "read", "issues": "write", "metadata": "read", "pull_requests": "write" }),
             Self::GitRead => json!({ "contents": "read" }),
             Self::GitWrite => json!({ "contents": "write" }),
+            Self::Checks => json!({ "checks": "read", "metadata": "read" }),
+            Self::Threads => json!({ "contents": "write", "metadata": "read", "pull_requests": "write" }),
         }
     }
 }
