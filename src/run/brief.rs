@@ -112,6 +112,7 @@ pub fn earlier_requests(runs: &[Run], run: &Run) -> Vec<(Millis, Ask)> {
         .collect()
 }
 
+/// An earlier request as the prompt tells it.
 pub fn request(at: Millis, ask: Ask) -> Request {
     Request { at, requester: ask.requester.login, kind: ask.kind, instructions: ask.instructions }
 }

@@ -129,6 +129,8 @@ async fn queued(conn: &mut db::Conn, number: Number) -> RunId {
             base: None,
             fresh: false,
             requester: Account { id: AccountId(7), login: "mona".into() },
+            pin: None,
+            told_on: None,
         },
         retry_of: None,
         agent: "codex".into(),
@@ -138,6 +140,7 @@ async fn queued(conn: &mut db::Conn, number: Number) -> RunId {
         wanted_runner: None,
         limits: Limits::default(),
         allowed_at: 0,
+        automatic: false,
     };
     runs::insert(conn, &run, 0).await.unwrap();
     run.id

@@ -26,6 +26,8 @@ fn run() -> Run {
             base: None,
             fresh: false,
             requester: Account { id: AccountId(7), login: "mona".into() },
+            pin: None,
+            told_on: None,
         },
         retry_of: None,
         attempt: 1,
@@ -70,6 +72,14 @@ fn run() -> Run {
         work: None,
         left_processes: None,
         unsettled: false,
+        automatic: false,
+        feedback: None,
+        resumed: None,
+        session_note: None,
+        again: None,
+        usage_before: None,
+        review_id: None,
+        review_url: None,
     }
 }
 

@@ -7,11 +7,11 @@ fn facts() -> Facts {
     Facts {
         open: true,
         archived: false,
-        foreign_pull: false,
-        live: None,
+        pull: None,
+        live: Vec::new(),
         last: None,
-        line_agent: None,
-        line_base: None,
+        line: None,
+        review_agent: None,
         policy: Ok(Policy::default()),
         agents: vec!["codex".into(), "claude".into(), "scripted".into()],
         profiles: vec![ProfileFacts { name: "careful".into(), agent: "claude".into(), model: Some("opus".into()) }],
@@ -69,8 +69,31 @@ fn refusal(text: &str, facts: &Facts) -> String {
     }
 }
 
-fn live(status: Status) -> Option<LiveRun> {
-    Some(LiveRun { id: run(), status, canceling: false, out_of_sight: false })
+fn live(status: Status) -> Vec<LiveRun> {
+    vec![LiveRun { id: run(), lane: Lane::Work, status, canceling: false, out_of_sight: false }]
+}
+
+/// An open line with a pull request, worked on by codex.
+fn line() -> LineFacts {
+    LineFacts {
+        id: "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+        state: LineState::Open,
+        pull: Some(Number(8)),
+        base: Some("main".into()),
+        agent: Some("codex".into()),
+    }
+}
+
+/// A pull request as somebody comments on it.
+fn pull(ours: bool) -> PullFacts {
+    PullFacts {
+        number: Number(8),
+        ours,
+        open: true,
+        merged: false,
+        head: "0123456789abcdef0123456789abcdef01234567".parse().unwrap(),
+        base: "main".into(),
+    }
 }
 
 fn run() -> RunId {
@@ -107,7 +130,7 @@ fn every_wish_has_its_decision() {
 // B14
 #[test]
 fn the_agent_and_the_model_are_those_of_the_first_who_chose() {
-    let line = || Facts { line_agent: Some("scripted".into()), ..facts() };
+    let line = || Facts { line: Some(LineFacts { agent: Some("scripted".into()), ..line() }), ..facts() };
     let with = |text: &str| Facts { policy: policy(text), ..facts() };
     let runner = |agent: &str| Facts { runners: vec![("build-1".into(), Some(agent.into()))], ..facts() };
     for (text, facts, decision) in [
@@ -137,13 +160,13 @@ fn the_agent_and_the_model_are_those_of_the_first_who_chose() {
     ] {
         assert_eq!(decided(text, &facts), decision, "{text} with {:?}", facts.policy);
     }
-    let both = Facts { line_agent: Some("codex".into()), policy: policy("profile: careful"), ..facts() };
+    let both = Facts { line: Some(LineFacts { agent: Some("codex".into()), ..line() }), policy: policy("profile: careful"), ..facts() };
     assert_eq!(decided("/track dispatch", &both), "start codex by the previous run of this line, profile careful");
 }
 
 #[test]
 fn an_open_line_keeps_its_base() {
-    let open = Facts { line_base: Some("main".into()), ..facts() };
+    let open = Facts { line: Some(LineFacts { agent: None, ..line() }), ..facts() };
     for (text, decision) in [
         ("/track dispatch", "start codex by default_agent"),
         ("/track dispatch --base main", "start codex by default_agent, base main"),
@@ -166,7 +189,7 @@ fn what_forbids_a_start_forbids_every_way_to_start() {
         ("already_live", Facts { live: live(Status::Publishing), ..facts() }),
         ("user_limit", Facts { asked_last_hour: limits.runs_per_user_hour.into(), ..facts() }),
         ("cost_limit", Facts { cost_last_day: limits.cost_usd_per_day, ..facts() }),
-        ("wrong_place", Facts { foreign_pull: true, ..facts() }),
+        ("wrong_place", Facts { pull: Some(pull(false)), ..facts() }),
     ];
     for (reason, facts) in forbidden {
         let facts = Facts { last: last(Outcome::Failed), ..facts };
@@ -192,7 +215,7 @@ fn a_live_run_can_be_canceled_until_it_is_published() {
     ] {
         assert_eq!(decided("/track cancel", &Facts { live: live(status), ..facts() }), decision, "{status}");
     }
-    let out_of_sight = live(Status::Publishing).map(|live| LiveRun { out_of_sight: true, ..live });
+    let out_of_sight = vec![LiveRun { out_of_sight: true, ..live(Status::Publishing)[0] }];
     assert_eq!(decided("/track cancel", &Facts { live: out_of_sight, ..facts() }), "cancel");
 }
 
@@ -234,11 +257,11 @@ fn refusals_say_what_is_wrong_and_what_to_do() {
     insta::assert_snapshot!(refusal("/track dispatch --profile nobody", &facts()), @"There is no profile `nobody`. Profiles: `careful`.");
     insta::assert_snapshot!(refusal("/track dispatch", &with("profile: nobody")), @"There is no profile `nobody`, which `.github/track.yml` names. Profiles: `careful`.");
     insta::assert_snapshot!(refusal("/track dispatch --runner nowhere", &facts()), @"There is no runner `nowhere`. Runners: `build-1`.");
-    insta::assert_snapshot!(refusal("/track dispatch", &Facts { foreign_pull: true, ..facts() }), @"`/track dispatch` works on issues and on pull requests that track opened; this pull request is somebody else's. Open an issue that says what to do, and dispatch there.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { pull: Some(pull(false)), ..facts() }), @"`/track dispatch` works on issues and on pull requests that track opened; this pull request is somebody else's. Open an issue that says what to do, and dispatch there.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { archived: true, ..facts() }), @"This repository is archived, so nothing can be pushed. Unarchive it first.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { open: false, ..facts() }), @"This is closed. Reopen it first, then ask again.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { live: live(Status::Running), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. Wait for it, or end it with `/track cancel`.");
-    insta::assert_snapshot!(refusal("/track dispatch", &Facts { live: live(Status::Running).map(|live| LiveRun { canceling: true, ..live }), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. It is being canceled; ask again when it is over.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { live: vec![LiveRun { canceling: true, ..live(Status::Running)[0] }], ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. It is being canceled; ask again when it is over.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { asked_last_hour: 10, ..facts() }), @"You have reached the limit of runs per person and hour (10 of 10, `runs_per_user_hour`). Ask again later.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { cost_last_day: 100.5, ..facts() }), @"The runs of the last 24 hours cost $100.50, and $100.00 a day is the limit (`cost_usd_per_day`). Ask again later.");
     insta::assert_snapshot!(refusal("/track cancel", &facts()), @"Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.");
