@@ -20,8 +20,8 @@ create table delivery (
     -- "<repository>/<number>": deliveries of one lane are handled one at a time and in order. Null until first looked at.
     lane        text,
     tries       integer not null default 0,
-    -- Attempts since the last one that came to an end: the process may die of a delivery.
-    begun       integer not null default 0,
+    -- Attempts in a row in which the bot broke, or began and was not heard of again: the process may die of a delivery.
+    broken      integer not null default 0,
     not_before  bigint not null default 0,
     error       text,
     handled_at  bigint

@@ -40,8 +40,8 @@ pub struct Head {
     pub seq: i64,
     /// Its lane.
     pub lane: String,
-    /// Attempts since the last one that came to an end.
-    pub begun: i64,
+    /// Attempts in a row in which the bot broke or died.
+    pub broken: i64,
 }
 
 /// A delivery that waits to be handled.
@@ -61,8 +61,8 @@ pub struct Delivery {
     pub received_at: Millis,
     /// Earlier attempts to handle it.
     pub tries: i64,
-    /// Those of them that never came to an end, in a row.
-    pub begun: i64,
+    /// Attempts in a row in which the bot broke or died.
+    pub broken: i64,
 }
 
 /// Stores a group of deliveries; those whose id is there already are left alone. Returns how many were new.
@@ -134,7 +134,7 @@ pub async fn set_lane(conn: &mut Conn, seq: i64, lane: &str) -> sqlx::Result<()>
 /// The oldest new delivery of each lane, if its time has come.
 pub async fn heads(conn: &mut Conn, now: Millis, limit: i64) -> sqlx::Result<Vec<Head>> {
     let rows = sqlx::query(
-        "select seq, lane, begun from delivery where seq in \
+        "select seq, lane, broken from delivery where seq in \
          (select min(seq) from delivery where status = 'new' and lane is not null group by lane) \
          and not_before <= $1 order by seq limit $2",
     )
@@ -142,13 +142,13 @@ pub async fn heads(conn: &mut Conn, now: Millis, limit: i64) -> sqlx::Result<Vec
     .bind(limit)
     .fetch_all(conn)
     .await?;
-    let head = |row: &Row| Ok(Head { seq: row.try_get(0)?, lane: row.try_get(1)?, begun: row.try_get(2)? });
+    let head = |row: &Row| Ok(Head { seq: row.try_get(0)?, lane: row.try_get(1)?, broken: row.try_get(2)? });
     rows.iter().map(head).collect()
 }
 
-/// Says that a delivery is about to be handled; [`handled`], [`retry_at`] or [`quarantine`] say that it came to an end.
+/// Counts an attempt as one in which the bot died, until [`handled`], [`retry_at`] or [`quarantine`] say how it ended.
 pub async fn begin(conn: &mut Conn, seq: i64) -> sqlx::Result<()> {
-    sqlx::query("update delivery set begun = begun + 1 where seq = $1").bind(seq).execute(conn).await?;
+    sqlx::query("update delivery set broken = broken + 1 where seq = $1").bind(seq).execute(conn).await?;
     Ok(())
 }
 
@@ -167,14 +167,15 @@ pub async fn handled(conn: &mut Conn, seq: i64, now: Millis) -> sqlx::Result<()>
     one(changed.rows_affected())
 }
 
-/// Keeps a new delivery for another attempt not before `not_before`.
-pub async fn retry_at(conn: &mut Conn, seq: i64, not_before: Millis, error: &str) -> sqlx::Result<()> {
+/// Keeps a new delivery for another attempt not before `not_before`; so many in a row were `broken`.
+pub async fn retry_at(conn: &mut Conn, seq: i64, not_before: Millis, broken: i64, error: &str) -> sqlx::Result<()> {
     sqlx::query(
-        "update delivery set tries = tries + 1, begun = 0, not_before = $2, error = $3 where seq = $1 and status = 'new'",
+        "update delivery set tries = tries + 1, broken = $4, not_before = $2, error = $3 where seq = $1 and status = 'new'",
     )
     .bind(seq)
     .bind(not_before)
     .bind(error)
+    .bind(broken)
     .execute(conn)
     .await?;
     Ok(())
@@ -231,6 +232,6 @@ fn read(row: &Row) -> sqlx::Result<Delivery> {
         sha256: row.try_get("sha256")?,
         received_at: row.try_get("received_at")?,
         tries: row.try_get("tries")?,
-        begun: row.try_get("begun")?,
+        broken: row.try_get("broken")?,
     })
 }

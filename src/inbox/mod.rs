@@ -136,7 +136,8 @@ impl Worker {
         let heads = db::deliveries::heads(&mut *context.db.read().await?, context.clock.now(), HEADS).await?;
         for head in heads {
             // One that a process may have died of is handled alone, so that it takes no other with it again.
-            let permits = if head.begun > 0 { AT_ONCE } else { 1 };
+            let suspect = head.seq <= inherited && head.broken > 0;
+            let permits = if suspect { AT_ONCE } else { 1 };
             if self.lanes.holds(&head.lane) {
                 continue;
             }
@@ -165,7 +166,7 @@ async fn handle_head(context: &Arc<Context>, seq: i64, inherited: bool) -> Resul
     let Some(delivery) = delivery else { return Ok(()) };
     if inherited {
         // The attempt in which it came was not noted.
-        if delivery.begun + 1 >= POISON_ATTEMPTS {
+        if delivery.broken + 1 >= POISON_ATTEMPTS {
             return set_aside(context, &delivery, "broken", "track died each time that it was handled").await;
         }
         let mut tx = context.db.begin().await?;
@@ -274,12 +275,13 @@ async fn write_aside(
 async fn put_off(context: &Context, delivery: &Delivery, trouble: &Trouble) {
     let now = context.clock.now();
     let written = match trouble {
-        Trouble::Other(error) if delivery.tries + 1 >= POISON_ATTEMPTS => {
+        Trouble::Other(error) if delivery.broken + 1 >= POISON_ATTEMPTS => {
             set_aside(context, delivery, "broken", &format!("{error:#}")).await
         }
         Trouble::Other(error) => {
             error!("delivery {} could not be handled: {error:#}", delivery.id);
-            later(context, delivery, retry_time(delivery.tries, now), &format!("{error:#}")).await
+            later(context, delivery, (retry_time(delivery.tries, now), delivery.broken + 1), &format!("{error:#}"))
+                .await
         }
         Trouble::GitHub(error) => {
             let at = error.retry_at(u32::try_from(delivery.tries + 1).unwrap_or(u32::MAX), now);
@@ -287,8 +289,8 @@ async fn put_off(context: &Context, delivery: &Delivery, trouble: &Trouble) {
                 set_aside(context, delivery, "github_refuses", &error.to_string()).await
             } else {
                 warn!("delivery {} waits for GitHub: {error}", delivery.id);
-                later(context, delivery, at.unwrap_or_else(|| retry_time(delivery.tries, now)), &error.to_string())
-                    .await
+                let at = at.unwrap_or_else(|| retry_time(delivery.tries, now));
+                later(context, delivery, (at, 0), &error.to_string()).await
             }
         }
     };
@@ -298,9 +300,9 @@ async fn put_off(context: &Context, delivery: &Delivery, trouble: &Trouble) {
     }
 }
 
-async fn later(context: &Context, delivery: &Delivery, at: Millis, why: &str) -> Result<()> {
+async fn later(context: &Context, delivery: &Delivery, (at, broken): (Millis, i64), why: &str) -> Result<()> {
     let mut tx = context.db.begin().await?;
-    db::deliveries::retry_at(&mut tx, delivery.seq, at, why).await?;
+    db::deliveries::retry_at(&mut tx, delivery.seq, at, broken, why).await?;
     tx.commit().await?;
     Ok(())
 }

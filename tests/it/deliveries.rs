@@ -157,6 +157,43 @@ async fn what_was_handled_is_not_handled_again() {
     assert!(deliveries::get_new(&mut tx, seq, i64::MAX).await.unwrap().is_none());
     assert!(deliveries::handled(&mut tx, seq, 1).await.is_err());
     assert!(deliveries::quarantine(&mut tx, seq, "late", 1).await.is_err());
-    deliveries::retry_at(&mut tx, seq, 1, "late").await.unwrap();
+    deliveries::retry_at(&mut tx, seq, 1, 0, "late").await.unwrap();
     assert_eq!(deliveries::backlog(&mut tx).await.unwrap().0, 0);
+}
+
+#[tokio::test]
+async fn waits_for_github_are_no_breakdowns() {
+    let world = World::new().await;
+    let issue = world.issue("Say hello", "").await;
+    world.settle().await;
+    let bad = Fault::Status { code: 502, headers: Vec::new(), body: String::new() };
+    let met = world.fault(usize::MAX, |request| request.path.ends_with("/permission"), bad);
+    world.comment(MAINTAINER, issue, "/track dispatch").await;
+    world
+        .until("three waits", async || {
+            world.pass(60_000);
+            met.load(SeqCst) >= 3
+        })
+        .await;
+    let mut tx = world.db().begin().await.unwrap();
+    let breaks = r#"create trigger boom before insert on "trigger" begin select raise(abort, 'boom'); end"#;
+    sqlx::query(breaks).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    world.sim.clear_faults();
+    world
+        .until("a breakdown", async || {
+            world.pass(60_000);
+            let mut conn = world.db().read().await.unwrap();
+            let broken: i64 = sqlx::query_scalar("select broken from delivery where event = 'issue_comment'")
+                .fetch_one(&mut *conn)
+                .await
+                .unwrap();
+            broken == 1
+        })
+        .await;
+    let mut tx = world.db().begin().await.unwrap();
+    sqlx::query("drop trigger boom").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    world.settle_soon().await;
+    assert_eq!(world.runs().await.len(), 1);
 }
