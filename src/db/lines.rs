@@ -30,8 +30,7 @@ pub struct Line {
     pub paused: bool,
 }
 
-const COLUMNS: &str =
-    "select id, thread_id, repository_id, branch, base_branch, pull_number, head_sha, state, follow_up_at, paused from line";
+const COLUMNS: &str = "select id, thread_id, repository_id, branch, base_branch, pull_number, head_sha, state, follow_up_at, paused from line";
 
 /// The line with this identity.
 pub async fn get(conn: &mut Conn, id: LineId) -> sqlx::Result<Line> {

@@ -183,10 +183,8 @@ pub async fn owe(conn: &mut Conn, report: &NewReport, now: Millis) -> sqlx::Resu
 
 /// What became of the report with this key; `None` if there is none. One that has an id is there, even while a twin is looked for.
 pub async fn outcome(conn: &mut Conn, key: &str) -> sqlx::Result<Option<Outcome>> {
-    let row = sqlx::query("select state, remote_id, error from report where key = $1")
-        .bind(key)
-        .fetch_optional(conn)
-        .await?;
+    let row =
+        sqlx::query("select state, remote_id, error from report where key = $1").bind(key).fetch_optional(conn).await?;
     let Some(row) = row else { return Ok(None) };
     let remote: Option<i64> = row.try_get("remote_id")?;
     Ok(Some(match row.try_get::<String, _>("state")?.as_str() {

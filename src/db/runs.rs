@@ -5,8 +5,8 @@ use sqlx::Row as _;
 use super::{Conn, Row, json, json_or_null, parsed, parsed_or_null, to_json};
 use crate::config::Limits;
 use crate::model::{
-    AccountId, Ask, Feedback, Kind, Lane, LineId, Millis, Number, Outcome, Phase, Reason, RepoName, RepositoryId, RunId, Session,
-    Sha, Status, ThreadId, Usage,
+    AccountId, Ask, Feedback, Kind, Lane, LineId, Millis, Number, Outcome, Phase, Reason, RepoName, RepositoryId,
+    RunId, Session, Sha, Status, ThreadId, Usage,
 };
 
 /// A run as it is stored.
@@ -251,21 +251,24 @@ pub async fn live(conn: &mut Conn) -> sqlx::Result<Vec<Run>> {
 
 /// The runs of a thread, newest first.
 pub async fn of_thread(conn: &mut Conn, thread: ThreadId, limit: i64) -> sqlx::Result<Vec<Run>> {
-    let rows = sqlx::query("select * from run where thread_id = $1 and discarded = 0 order by queued_at desc, id desc limit $2")
-        .bind(thread.to_string())
-        .bind(limit)
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query(
+        "select * from run where thread_id = $1 and discarded = 0 order by queued_at desc, id desc limit $2",
+    )
+    .bind(thread.to_string())
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
     rows.iter().map(read).collect()
 }
 
 /// The runs of a line, newest first.
 pub async fn of_line(conn: &mut Conn, line: LineId, limit: i64) -> sqlx::Result<Vec<Run>> {
-    let rows = sqlx::query("select * from run where line_id = $1 and discarded = 0 order by queued_at desc, id desc limit $2")
-        .bind(line.to_string())
-        .bind(limit)
-        .fetch_all(conn)
-        .await?;
+    let rows =
+        sqlx::query("select * from run where line_id = $1 and discarded = 0 order by queued_at desc, id desc limit $2")
+            .bind(line.to_string())
+            .bind(limit)
+            .fetch_all(conn)
+            .await?;
     rows.iter().map(read).collect()
 }
 

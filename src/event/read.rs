@@ -281,9 +281,9 @@ impl From<wire::Issue> for IssueText {
             body: issue.body.unwrap_or_default().0,
             author: issue.user.map(Sender::from),
             state_open: issue.state.is_some_and(|state| state.0 == "open"),
-            updated_at: issue.updated_at.and_then(|at| {
-                chrono::DateTime::parse_from_rfc3339(&at.0).ok().map(|time| time.timestamp_millis())
-            }),
+            updated_at: issue
+                .updated_at
+                .and_then(|at| chrono::DateTime::parse_from_rfc3339(&at.0).ok().map(|time| time.timestamp_millis())),
             head_branch: issue.head.map(|head| head.r#ref.0),
             html_url: issue.html_url.0,
         }

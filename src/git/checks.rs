@@ -83,7 +83,8 @@ pub async fn is_ancestor(mirror: &Mirror, given: &Sha, result: &Sha) -> Result<b
 
 /// Where two lines of commits parted; `None` where they have nothing in common.
 pub async fn merge_base(mirror: &Mirror, one: &Sha, other: &Sha) -> Result<Option<Sha>, GitError> {
-    let output = mirror.git("finding the common ancestor").args(["merge-base", one.as_str(), other.as_str()]).run().await?;
+    let output =
+        mirror.git("finding the common ancestor").args(["merge-base", one.as_str(), other.as_str()]).run().await?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|_| output.success))
 }
 

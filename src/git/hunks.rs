@@ -107,15 +107,17 @@ fn sizes(line: &str) -> Option<(Range<u32>, Range<u32>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{World, git};
     use super::super::Fetch;
+    use super::super::testing::{World, git};
     use super::*;
 
     #[tokio::test]
     async fn lines_of_the_diff_with_their_context_are_shown_and_no_others() {
         let world = World::new().await;
         let lines = |changed: &[(usize, &str)]| -> String {
-            let text = |n| changed.iter().find(|(at, _)| *at == n).map_or_else(|| format!("line {n}"), |(_, t)| (*t).to_owned());
+            let text = |n| {
+                changed.iter().find(|(at, _)| *at == n).map_or_else(|| format!("line {n}"), |(_, t)| (*t).to_owned())
+            };
             (1..=40).map(|n| text(n) + "\n").collect()
         };
         world.commit("ä b.txt", &lines(&[]));

@@ -36,7 +36,10 @@ pub async fn rebase(mirror: &Mirror, (from, to): (&Sha, &Sha), onto: &Sha) -> Re
     let output = mirror.git(what).args(["rev-list", "--reverse", "--no-merges", &range, "--"]).ok().await?;
     let commits: Vec<Sha> = String::from_utf8_lossy(&output).lines().filter_map(|line| line.parse().ok()).collect();
     if commits.len() > MOST_COMMITS {
-        return Err(classify(what, format!("there are {} of them, and {MOST_COMMITS} are moved at most", commits.len())));
+        return Err(classify(
+            what,
+            format!("there are {} of them, and {MOST_COMMITS} are moved at most", commits.len()),
+        ));
     }
     let mut tip = onto.clone();
     for commit in &commits {
@@ -66,15 +69,23 @@ async fn repeated(mirror: &Mirror, commit: &Sha, tree: &Sha, parent: &Sha) -> Re
         return Ok(parent.clone());
     }
     let what = "repeating a commit";
-    let format = ["log", "-1", "--no-show-signature", "--no-mailmap", "--format=%an%x00%ae%x00%aI%x00%B", commit.as_str(), "--"];
+    let format =
+        ["log", "-1", "--no-show-signature", "--no-mailmap", "--format=%an%x00%ae%x00%aI%x00%B", commit.as_str(), "--"];
     let output = mirror.git(what).args(format).ok().await?;
     let text = String::from_utf8_lossy(&output);
     let mut fields = text.splitn(4, '\0');
     let mut field = || fields.next().unwrap_or_default().to_owned();
     let (name, email, date, message) = (field(), field(), field(), field());
     let message: String = message.chars().take(MESSAGE_CHARS).collect();
-    let git = identified(mirror.git(what).args(["commit-tree", tree.as_str(), "-p", parent.as_str(), "-m", message.trim_end()]))
-        .env("GIT_AUTHOR_DATE", date);
+    let git = identified(mirror.git(what).args([
+        "commit-tree",
+        tree.as_str(),
+        "-p",
+        parent.as_str(),
+        "-m",
+        message.trim_end(),
+    ]))
+    .env("GIT_AUTHOR_DATE", date);
     let git = if name.is_empty() { git } else { git.env("GIT_AUTHOR_NAME", name).env("GIT_AUTHOR_EMAIL", email) };
     let output = git.ok().await?;
     String::from_utf8_lossy(&output).trim().parse().map_err(|_| classify(what, "it gave no commit".to_owned()))

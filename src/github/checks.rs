@@ -54,7 +54,9 @@ pub async fn failing(gh: &GitHub, repo: &Repository, sha: &Sha) -> Result<Vec<Ch
         let reply: Reply<Page> = match gh.call(As::Checks(repo), Method::GET, &path, None::<&()>).await {
             Ok(reply) => reply,
             // Without the permission GitHub gives no token (422); without the commit it has no answer.
-            Err(ApiError::Refused { .. } | ApiError::NotFound { .. }) => return Ok(Vec::new()),
+            Err(ApiError::Refused { .. } | ApiError::NotFound { .. } | ApiError::NoInstallation { .. }) => {
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(error),
         };
         next = gh.linked(&path, &reply.headers, "next")?;

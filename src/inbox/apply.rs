@@ -106,7 +106,7 @@ async fn ignored(
     };
     let mut tx = context.db.begin().await?;
     if let Some(repository) = repository {
-        db::repositories::upsert(&mut tx, repository, now).await?;
+        db::repositories::upsert(&mut tx, repository, delivery.received_at).await?;
     }
     db::decisions::insert(&mut tx, &record, now).await?;
     db::deliveries::handled(&mut tx, delivery.seq, now).await?;
@@ -210,7 +210,8 @@ async fn adopt(context: &Context, repository: &Repository, asked: &Asked) -> Res
         return Ok(());
     }
     drop(conn);
-    let Some(pull) = facts::pull_of(context, repository, asked.number).await?.filter(|pull| pull.is_from(repository.id))
+    let Some(pull) =
+        facts::pull_of(context, repository, asked.number).await?.filter(|pull| pull.is_from(repository.id))
     else {
         return Ok(());
     };
@@ -229,9 +230,8 @@ async fn answer(
     repository: &Repository,
     asked: &Asked,
 ) -> Result<(), Trouble> {
-    let ignore = async |reason: &str, detail: &str| {
-        ignored(context, delivery, envelope, Some(repository), reason, detail).await
-    };
+    let ignore =
+        async |reason: &str, detail: &str| ignored(context, delivery, envelope, Some(repository), reason, detail).await;
     adopt(context, repository, asked).await?;
     let before = scene(&mut *context.db.read().await?, repository, asked).await?;
     if asked.wishes.is_empty() && !before.on_ours {
@@ -255,7 +255,7 @@ async fn answer(
 
     let now = context.clock.now();
     let mut tx = context.db.begin().await?;
-    db::repositories::upsert(&mut tx, repository, now).await?;
+    db::repositories::upsert(&mut tx, repository, delivery.received_at).await?;
     if let (Some(line), Some(_)) = (open_line, pull)
         && let Some(ended) = facts::ended(github.pull.as_ref())
         && line.pull == pull

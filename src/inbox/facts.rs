@@ -90,11 +90,7 @@ pub async fn gather(
     }))
 }
 
-async fn labeled_event(
-    context: &Context,
-    repository: &Repository,
-    asked: &Asked,
-) -> Result<Option<Labeled>, ApiError> {
+async fn labeled_event(context: &Context, repository: &Repository, asked: &Asked) -> Result<Option<Labeled>, ApiError> {
     match &asked.label {
         Some(label) => issues::newest_labeled(&context.github, repository, asked.number, label).await,
         None => Ok(None),

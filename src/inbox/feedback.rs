@@ -53,8 +53,7 @@ pub(super) async fn receive(
     (scene, github): (&Scene, &GitHubFacts),
 ) -> Result<Option<Kept>, Trouble> {
     let (Some(review), Some(line), true) = (&asked.review, &scene.line, scene.on_ours) else { return Ok(None) };
-    let takes_it_along =
-        |wish: &Wish| matches!(wish, Wish::Command(Command::Dispatch(_) | Command::Followup(_)));
+    let takes_it_along = |wish: &Wish| matches!(wish, Wish::Command(Command::Dispatch(_) | Command::Followup(_)));
     if asked.wishes.iter().any(takes_it_along) {
         return Ok(None);
     }

@@ -73,7 +73,7 @@ fn note(finding: &Finding, hunks: Option<&Hunks>) -> Option<LineNote> {
 }
 
 fn note_body(finding: &Finding) -> String {
-    let mut body = format!("{} {}", heading(finding), quoted(&finding.body, NOTE_LIMIT));
+    let mut body = format!("{}{}", heading(finding), quoted(&finding.body, NOTE_LIMIT));
     // Only lines of the new version can be replaced.
     if let Some(suggestion) = finding.suggestion.as_deref().filter(|_| finding.side == Side::Right) {
         let longest = suggestion.lines().map(|line| line.len() - line.trim_start_matches('`').len()).max().unwrap_or(0);
@@ -136,7 +136,13 @@ fn in_body(finding: &Finding, scene: &Scene<'_>) -> String {
     let path: String = finding
         .path
         .bytes()
-        .map(|b| if b.is_ascii_alphanumeric() || b"/._-".contains(&b) { (b as char).to_string() } else { format!("%{b:02X}") })
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b"/._-".contains(&b) {
+                (b as char).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
         .collect();
     let shown = match finding.line {
         Some(line) => format!("{}:{line}", finding.path),
@@ -206,9 +212,31 @@ mod tests {
         let answer = answer(vec![finding("src/a b.rs", Some(40)), finding("src/a b.rs", None), with]);
         let moved: Sha = "1123456789abcdef0123456789abcdef01234567".parse().unwrap();
         let Placed { body, notes } = placed(&answer, Some(&hunks), Some(&moved));
-        insta::assert_snapshot!(body, @"");
+        insta::assert_snapshot!(body, @"
+        @mona requested me to review this PR.
+
+        The change is sound but for two things.
+
+        This is about `0123456`; the pull request is at `1123456` by now.
+
+        **Beside the comments on lines:**
+
+        - **🟡 Low: Ask @<!-- -->mona** [`src/a b.rs:40`](https://github.test/octo/hello/blob/0123456789abcdef0123456789abcdef01234567/src/a%20b.rs#L40): It goes wrong.
+        - **🟡 Low: Ask @<!-- -->mona** [`src/a b.rs`](https://github.test/octo/hello/blob/0123456789abcdef0123456789abcdef01234567/src/a%20b.rs): It goes wrong.
+
+        <sub>run `R` by `codex` at `0123456`</sub>
+        ");
         assert_eq!((notes.len(), notes[0].line, notes[0].start), (1, 12, Some(11)));
-        insta::assert_snapshot!(notes[0].body, @"");
+        insta::assert_snapshot!(notes[0].body, @"
+        **🔴 High: Ask @<!-- -->mona**
+
+        It goes wrong.
+
+        ````suggestion
+        let x = 1;
+        ```
+        ````
+        ");
         let Placed { body, notes } = placed(&answer, None, None);
         assert!(notes.is_empty() && body.contains("**Findings:**"), "{body}");
     }
@@ -216,7 +244,13 @@ mod tests {
     #[test]
     fn a_review_without_findings_says_so_and_one_with_too_many_fits() {
         let none = ReviewAnswer { body: String::new(), summary: " ".into(), ..answer(Vec::new()) };
-        insta::assert_snapshot!(placed(&none, None, None).body, @"");
+        insta::assert_snapshot!(placed(&none, None, None).body, @"
+        @mona requested me to review this PR.
+
+        There is nothing to find fault with.
+
+        <sub>run `R` by `codex` at `0123456`</sub>
+        ");
         let long = Finding { body: "x".repeat(5_000), ..finding("a", None) };
         let body = placed(&answer(vec![long; 100]), None, None).body;
         assert!(body.len() < BODY_LIMIT && body.contains("did not fit"), "{}", body.len());

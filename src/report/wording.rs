@@ -158,7 +158,8 @@ fn dispositions(out: &mut String, run: &Run) -> std::fmt::Result {
     let commit = run.pushed.as_ref().map_or_else(|| "–".to_owned(), |sha| code(sha.short()));
     writeln!(out, "\n| Comment | Disposition | Commit |\n| --- | --- | --- |")?;
     for comment in &feedback.comments {
-        let disposition = answer.replies.iter().find(|reply| reply.comment_id == comment.id).map(|reply| reply.disposition);
+        let disposition =
+            answer.replies.iter().find(|reply| reply.comment_id == comment.id).map(|reply| reply.disposition);
         let place = match comment.line {
             Some(line) => format!("{}:{line}", comment.path),
             None => comment.path.clone(),
@@ -286,16 +287,13 @@ fn table(out: &mut String, run: &Run) -> std::fmt::Result {
         cells.push(("Took", duration(to - from)));
     }
     if let Some(work) = run.work.as_ref().filter(|work| work.commits > 0) {
-        cells.push((
-            "Changes",
-            format!(
-                "{}, {} (+{} −{})",
-                plural(work.commits, "commit"),
-                plural(work.files, "file"),
-                work.insertions,
-                work.deletions
-            ),
-        ));
+        let commits = plural(work.commits, "commit");
+        let changes = match work.files {
+            // Not counted in time.
+            0 => commits,
+            files => format!("{commits}, {} (+{} −{})", plural(files, "file"), work.insertions, work.deletions),
+        };
+        cells.push(("Changes", changes));
     }
     if let Some(usage) = run.usage.as_ref().filter(|usage| **usage != Usage::default()) {
         cells.push(("Tokens", tokens(usage)));
@@ -341,13 +339,9 @@ pub fn pushed(main_users: &[String], run: &Run, thread: Number, automatic: bool)
     } else {
         "to have more done, comment `/track followup <text>` here or on the issue"
     };
-    format!(
-        "{} {} pushed {sha} for #{thread}. Please have a look; {how}.",
-        people.join(" "),
-        code(&run.agent),
-    )
-    .trim_start()
-    .to_owned()
+    format!("{} {} pushed {sha} for #{thread}. Please have a look; {how}.", people.join(" "), code(&run.agent),)
+        .trim_start()
+        .to_owned()
 }
 
 /// A run as it is shown, with a link to its page where there is one.
@@ -368,7 +362,10 @@ pub fn discarded(runs: u64, runners: u64) -> String {
     let forgotten = format!("The history of {} is discarded.", plural(runs, "run"));
     match runners {
         0 => forgotten,
-        _ => format!("{forgotten} Its files on {} are removed as soon as nothing is in the way.", plural(runners, "runner")),
+        _ => format!(
+            "{forgotten} Its files on {} are removed as soon as nothing is in the way.",
+            plural(runners, "runner")
+        ),
     }
 }
 

@@ -274,12 +274,7 @@ impl From<anyhow::Error> for Undone {
     }
 }
 
-async fn post(
-    context: &Context,
-    report: &Report,
-    repository: &Repository,
-    desired: &Desired,
-) -> Result<Sent, Undone> {
+async fn post(context: &Context, report: &Report, repository: &Repository, desired: &Desired) -> Result<Sent, Undone> {
     if let Some(id) = report.remote_id {
         posts::update(context, report, repository, (id, &desired.body)).await?;
         return Ok(Sent { remote: Some(id), twins_at: report.in_doubt });

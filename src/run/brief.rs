@@ -87,7 +87,9 @@ fn plan_error(trouble: Trouble) -> PlanError {
 
 /// The session of the work that is followed up, if the agent and its machine are the same; else why a new one begins.
 fn session(run: &Run, agent: &Agent, earlier: &[Run]) -> (Option<Session>, Option<String>) {
-    let anew = |why: &str| (None, Some(format!("The agent begins a new session ({why}) and was given the whole conversation.")));
+    let anew = |why: &str| {
+        (None, Some(format!("The agent begins a new session ({why}) and was given the whole conversation.")))
+    };
     if !agent.resumes() {
         return (None, None);
     }
@@ -154,4 +156,3 @@ pub async fn remarks(
         .map(|(author, comment)| Comment { at: comment.created_at, author: author.login, text: comment.body });
     Ok(remarks.collect())
 }
-

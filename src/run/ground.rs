@@ -49,8 +49,7 @@ pub async fn find(
         (Some(pin), _) => pinned(context, repository, pin).await,
         (None, Some(line)) => {
             let default = plan::recent_about(context, repository).await?.default_branch;
-            let base_branch =
-                base_branch(context, repository, run, line).await?.unwrap_or_else(|| default.clone());
+            let base_branch = base_branch(context, repository, run, line).await?.unwrap_or_else(|| default.clone());
             let found = starting_point(context, repository, line, (base_branch, &default)).await?;
             match run.kind {
                 Kind::FollowUp => with_kept_work(context, run, line, found).await,
@@ -131,17 +130,14 @@ async fn pinned(context: &Context, repository: &Repository, pin: &Pin) -> Result
     if mirror.branch(&pin.base).await?.is_none() {
         fetch(context, repository, &mirror, Fetch::Heads).await?;
     }
-    let ground = Ground {
-        base_branch: pin.base.clone(),
-        given: pin.head.clone(),
-        lease: None,
-        left_out: LeftOut::default(),
-    };
+    let ground =
+        Ground { base_branch: pin.base.clone(), given: pin.head.clone(), lease: None, left_out: LeftOut::default() };
     match checks::tree_notes(&mirror, &pin.head).await? {
         Some(notes) => Ok(Found { ground, notes, kept: None }),
         None => {
             let now = pulls::get(&context.github, repository, pin.pull).await?.head.sha;
-            let detail = format!("the review is pinned to {}, which cannot be had; the pull request is at {now}", pin.head);
+            let detail =
+                format!("the review is pinned to {}, which cannot be had; the pull request is at {now}", pin.head);
             Err(PlanError::Unusable(Reason::RepositoryUnusable, detail))
         }
     }
@@ -173,24 +169,28 @@ async fn with_kept_work(context: &Context, run: &Run, line: &Line, found: Found)
     let head = found.ground.given.clone();
     if checks::is_ancestor(&mirror, &head, kept).await? {
         let ground = Ground { given: kept.clone(), ..found.ground };
-        return Ok(Found { ground, kept: Some(format!("It goes on from `{short}`, which an earlier run left unpublished.")), ..found });
+        return Ok(Found {
+            ground,
+            kept: Some(format!("It goes on from `{short}`, which an earlier run left unpublished.")),
+            ..found
+        });
     }
     let (given, told) = match rebase(&mirror, (given, kept), &head).await? {
-        Rebased::At(tip) => (tip, format!("What an earlier run left unpublished (`{short}`) was put on top of the branch.")),
+        Rebased::At(tip) => {
+            (tip, format!("What an earlier run left unpublished (`{short}`) was put on top of the branch."))
+        }
         Rebased::Conflict { paths } => (
             head,
-            format!("What an earlier run left unpublished (`{short}`) conflicts with the branch and was left out: {}.", paths.join(", ")),
+            format!(
+                "What an earlier run left unpublished (`{short}`) conflicts with the branch and was left out: {}.",
+                paths.join(", ")
+            ),
         ),
     };
     Ok(Found { ground: Ground { given, ..found.ground }, kept: Some(told), ..found })
 }
 
-async fn fetch(
-    context: &Context,
-    repository: &Repository,
-    mirror: &Mirror,
-    what: Fetch<'_>,
-) -> Result<(), PlanError> {
+async fn fetch(context: &Context, repository: &Repository, mirror: &Mirror, what: Fetch<'_>) -> Result<(), PlanError> {
     super::fetch(context, repository, mirror, what).await.map_err(|trouble| match trouble {
         Trouble::GitHub(error) => PlanError::GitHub(error),
         other => PlanError::Other(other.into()),

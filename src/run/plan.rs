@@ -170,9 +170,7 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
             commit: ground.given.clone(),
             branch: line.as_ref().map_or_else(|| format!("track/review-{subject}"), |line| line.branch.clone()),
             // A line without a pushed head begins here, so nothing of an earlier line may leak in; a review's checkout is thrown away.
-            fresh: line
-                .as_ref()
-                .is_none_or(|line| line.head.is_none() && (run.kind == Kind::Task || run.ask.fresh)),
+            fresh: line.as_ref().is_none_or(|line| line.head.is_none() && (run.kind == Kind::Task || run.ask.fresh)),
             files,
             command,
             stdin_file,

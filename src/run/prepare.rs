@@ -88,6 +88,8 @@ async fn launch(context: &Context, before: &Run, machine: &Machine, (start, bell
                     Err(Trouble::Git(error @ (GitError::Unreachable { .. } | GitError::TimedOut { .. }))) => {
                         return unreachable(context, run, error.to_string()).await;
                     }
+                    // This repository is too much for the bot's machine, which says nothing about the runner.
+                    Err(Trouble::Git(error @ GitError::Slow { .. })) => return Err(Trouble::Git(error).into()),
                     Err(Trouble::Git(error)) => {
                         return refused(context, run, RunnerError::Failed(error.to_string())).await;
                     }

@@ -4,10 +4,10 @@ use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
 use super::plan::{self, PlanError};
-use super::{mains, review};
 use super::start::{NewWork, start};
 use super::step::{Next, canceled, failed, github_wait, lost};
 use super::trouble::Trouble;
+use super::{mains, review};
 use crate::agent::{Answer, Disposition};
 use crate::config::FollowUp;
 use crate::context::Context;
@@ -376,10 +376,24 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
     db::decisions::insert(&mut tx, &record, now).await?;
     tx.commit().await?;
     metrics::counter!("track_runs_total", "outcome" => outcome).increment(1);
+    revoke_tokens(context, &run).await?;
     context.wake.reports.notify_one();
     context.wake.runs.notify_one();
     context.wake.feedback.notify_one();
     Ok(Next::Again)
+}
+
+/// Tokens with which git reached the repository are given back as soon as no run needs them (T30).
+async fn revoke_tokens(context: &Context, run: &Run) -> Result<()> {
+    let mut conn = context.db.read().await?;
+    let live = db::runs::live(&mut conn).await?;
+    let repository = db::repositories::get(&mut conn, run.repository).await?;
+    drop(conn);
+    if let (Some(repository), false) = (repository, live.iter().any(|other| other.repository == run.repository)) {
+        let github = context.github.clone();
+        tokio::spawn(async move { github.revoke_git_tokens(&repository).await });
+    }
+    Ok(())
 }
 
 /// A run whose supervisor certainly died is attempted again by itself, once; the next attempt answers for what was asked.
@@ -435,9 +449,8 @@ async fn told(context: &Context, run: &Run) -> Result<(Vec<String>, bool)> {
     let policy = plan::recent_policy(context, &repository).await.ok();
     let off = |mode| mode == Some(FollowUp::Off);
     let paused = db::lines::get(&mut *context.db.read().await?, line).await?.paused;
-    let automatic = !paused
-        && !off(Some(context.config.follow_up))
-        && !off(policy.as_ref().and_then(|policy| policy.follow_up));
+    let automatic =
+        !paused && !off(Some(context.config.follow_up)) && !off(policy.as_ref().and_then(|policy| policy.follow_up));
     let mains = match mains::main_users(context, &repository, policy.as_ref(), Some(line)).await {
         Ok(mains) => mains.into_iter().map(|main| main.login).collect(),
         // The run is done all the same, and whoever asked for it is told.

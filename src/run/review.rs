@@ -12,8 +12,8 @@ use crate::db;
 use crate::db::reports::{NewReport, Outcome as Sent, Payload};
 use crate::db::runs::{Ending, Run};
 use crate::git::hunks::{Hunks, hunks};
-use crate::github::reviews::{self, ReviewComment};
 use crate::github::pulls;
+use crate::github::reviews::{self, ReviewComment};
 use crate::model::{Outcome, Pin, Reason, Repository, Sha};
 use crate::report::review::{Placed, Scene, place};
 use crate::report::wording;
@@ -75,7 +75,8 @@ pub async fn earlier(
 /// body; where it refuses the commit, into a comment.
 pub async fn publish(context: &Context, run: &Run, repository: &Repository) -> Result<Next> {
     let answer = run.answer.clone().and_then(|answer| Answer::stored(run.kind, answer));
-    let (Some(Outcome::Succeeded), Some(Answer::Review(answer)), Some(pin)) = (run.outcome, answer, &run.ask.pin) else {
+    let (Some(Outcome::Succeeded), Some(Answer::Review(answer)), Some(pin)) = (run.outcome, answer, &run.ask.pin)
+    else {
         return finalize(context, run, None).await;
     };
     for with_notes in [true, false] {
@@ -92,7 +93,9 @@ pub async fn publish(context: &Context, run: &Run, repository: &Repository) -> R
             }
             Some(Sent::Due) => return Ok(Next::later("the review is not confirmed yet")),
             // Only what is refused as it is may be taken otherwise.
-            Some(Sent::Dead { error }) if !with_notes => return in_a_comment(context, run, (&answer, pin), &error).await,
+            Some(Sent::Dead { error }) if !with_notes => {
+                return in_a_comment(context, run, (&answer, pin), &error).await;
+            }
             Some(Sent::Dead { .. }) => {}
             None => {
                 let placed = match placed(context, run, repository, (&answer, pin), with_notes).await {
@@ -141,7 +144,11 @@ async fn placed(
         }
         false => None,
     };
-    Ok(place(answer, shown.as_ref(), &scene(context, run, repository, (pin, Some(&now).filter(|now| **now != pin.head))).as_ref()))
+    Ok(place(
+        answer,
+        shown.as_ref(),
+        &scene(context, run, repository, (pin, Some(&now).filter(|now| **now != pin.head))).as_ref(),
+    ))
 }
 
 /// The findings as a comment, with GitHub's reason.

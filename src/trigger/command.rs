@@ -304,9 +304,8 @@ impl Spec {
             Some((placeholder, _)) => format!(" [--{} {placeholder}]", option.name),
             None => format!(" [--{}]", option.name),
         });
-        let text = self.text.map(|FreeText { name, needed }| {
-            if needed { format!(" <{name}>") } else { format!(" [{name}]") }
-        });
+        let text =
+            self.text.map(|FreeText { name, needed }| if needed { format!(" <{name}>") } else { format!(" [{name}]") });
         format!("/track {}{}{}", self.verb, options.collect::<String>(), text.unwrap_or_default())
     }
 

@@ -290,8 +290,7 @@ fn followup(request: &Followup, facts: &Facts) -> Decision {
         );
         return refuse("merged", text);
     }
-    let wanted =
-        Dispatch { fresh: request.fresh, instructions: request.instructions.clone(), ..Dispatch::default() };
+    let wanted = Dispatch { fresh: request.fresh, instructions: request.instructions.clone(), ..Dispatch::default() };
     match start(Kind::FollowUp, &wanted, None, facts) {
         Decision::Start(start) if !request.fresh => Decision::Start(Start { line: Some(line.id), ..start }),
         other => other,
@@ -339,11 +338,9 @@ fn start(kind: Kind, request: &Dispatch, label_selects: Option<&str>, facts: &Fa
         Kind::Review => facts.review_agent.as_deref(),
         // A follow-up keeps the agent of the work that it follows, whatever became of its line.
         Kind::FollowUp => facts.line.as_ref().and_then(|line| line.agent.as_deref()),
-        Kind::Task => facts
-            .line
-            .as_ref()
-            .filter(|line| line.state == LineState::Open)
-            .and_then(|line| line.agent.as_deref()),
+        Kind::Task => {
+            facts.line.as_ref().filter(|line| line.state == LineState::Open).and_then(|line| line.agent.as_deref())
+        }
     };
     let Chosen { agent, by, model, profile } = match choose(request, (label_selects, previous), policy, facts) {
         Ok(chosen) => chosen,
@@ -521,7 +518,9 @@ fn pause(paused: bool, facts: &Facts) -> Decision {
         );
     };
     let text = if paused {
-        format!("Reviews of #{pull} start no follow-ups from now on; `/track followup <text>` still does. `/track resume` turns them on again.")
+        format!(
+            "Reviews of #{pull} start no follow-ups from now on; `/track followup <text>` still does. `/track resume` turns them on again."
+        )
     } else {
         format!("Reviews of #{pull} start follow-ups again, and what was said meanwhile is taken up.")
     };
@@ -546,7 +545,8 @@ fn retry(facts: &Facts) -> Decision {
             "There is no run to try again here. `/track dispatch` starts the first one.",
         );
     };
-    if let Some(refusal) = cannot_start(last.kind, facts) {
+    let elsewhere = if last.kind == Kind::Review { None } else { foreign(facts, "retry") };
+    if let Some(refusal) = elsewhere.or_else(|| cannot_start(last.kind, facts)) {
         return refusal;
     }
     if last.outcome == Outcome::Succeeded {

@@ -39,10 +39,15 @@ mod tests {
         | command | what it does |
         | --- | --- |
         | `/track dispatch [--agent A] [--model M] [--runner R] [--profile P] [--base B] [--fresh] [instructions]` | Starts work on this issue; with an open pull request, goes on with it. |
-        | `/track cancel` | Ends the live run, wherever it is. |
+        | `/track followup [--fresh] <text>` | Goes on with the work that is there: the same branch and pull request, the same agent. |
+        | `/track review [--agent A] [--model M] [--runner R] [instructions]` | Reviews this pull request as it is now, and submits one review with comments. |
+        | `/track cancel` | Ends what is live here, wherever it is. |
         | `/track retry` | Runs the last request once more. |
         | `/track status` | Says what runs here, and how the last runs ended. |
         | `/track why` | Explains what was decided about the latest requests here. |
+        | `/track pause` | Stops reviews of the bot's pull request from starting follow-ups. |
+        | `/track resume` | Lets reviews start follow-ups again. |
+        | `/track discard` | Forgets the runs that are over, and removes their files from the runners. |
         | `/track help` | Shows this list. |
 
         Options of `dispatch`:
@@ -55,6 +60,20 @@ mod tests {
         - `--fresh`: begin a new line of work beside the open one
 
         For example: `/track dispatch --agent claude keep the public API as it is`
+
+        Options of `followup`:
+
+        - `--fresh`: begin a new line of work, knowing what was said
+
+        For example: `/track followup use the existing helper instead`
+
+        Options of `review`:
+
+        - `--agent A`: the agent that reviews
+        - `--model M`: the model that it uses
+        - `--runner R`: the machine on which it works
+
+        For example: `/track review --agent codex look at the locking`
 
         The label `track` starts work as well; `track:<agent>` or `track:<profile>` chooses who does it.
         ");

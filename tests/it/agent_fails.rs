@@ -104,7 +104,7 @@ async fn one_that_is_blocked() {
 
     Which of the two greetings is meant?
 
-    **Next:** Answer what the agent asks: `/track dispatch <answer>`.
+    **Next:** Answer what the agent asks: `/track followup <answer>`.
 
     | Agent | Runner | Took |
     | --- | --- | --- |

@@ -104,7 +104,7 @@ async fn a_wrong_command_gets_one_reply_that_helps() {
     insta::assert_snapshot!(world.only_comment(issue), @"
     There is no command `dispach`. Did you mean `/track dispatch`?
 
-    Usage: `/track dispatch`, `/track cancel`, `/track retry`, `/track status`, `/track why`, `/track help`
+    Usage: `/track dispatch`, `/track followup`, `/track review`, `/track cancel`, `/track retry`, `/track status`, `/track why`, `/track pause`, `/track resume`, `/track discard`, `/track help`
     ");
 
     world.comment(MAINTAINER, issue, "/track dispatch --agnet scripted").await;
@@ -190,7 +190,7 @@ async fn where_nothing_can_be_done_the_refusal_says_why() {
     world.comment(MAINTAINER, pull, "/track dispatch").await;
     world.label(closed, "track").await;
     world.settle().await;
-    insta::assert_snapshot!(world.only_comment(pull), @"`/track dispatch` works on issues and on pull requests that track opened; this pull request is somebody else's. Open an issue that says what to do, and dispatch there.");
+    insta::assert_snapshot!(world.only_comment(pull), @"`/track dispatch` works on issues and on pull requests that track opened; this pull request is somebody else's. Open an issue that says what to do, and dispatch there. `/track review` reviews this one.");
     insta::assert_snapshot!(world.only_comment(closed), @"This is closed. Reopen it first, then ask again.");
 
     let open = world.issue("Open", "").await;

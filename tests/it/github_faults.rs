@@ -391,11 +391,15 @@ async fn a_label_takes_these_requests() {
     POST /repos/octo/hello/issues/3/reactions
     ");
     insta::assert_snapshot!(list(started, journal.len()), @"
+    DELETE /installation/token
+    DELETE /installation/token
     GET /octo/hello.git/info/refs
     GET /octo/hello.git/info/refs
     GET /octo/hello.git/info/refs
     GET /octo/hello.git/info/refs
     GET /repos/octo/hello/contents/.github/track.yml
+    POST /app/installations/10005/access_tokens
+    POST /app/installations/10005/access_tokens
     POST /octo/hello.git/git-receive-pack
     POST /octo/hello.git/git-upload-pack
     POST /repos/octo/hello/issues/3/reactions

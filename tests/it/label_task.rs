@@ -30,7 +30,7 @@ async fn a_labelled_issue_becomes_a_pull_request() {
 
     <sub>run `RUN` by `scripted` · asked by mona in #1</sub>
     ");
-    insta::assert_snapshot!(world.only_comment(pulls[0].number), @"@mona `scripted` pushed `SHA` for #1. Please have a look; to have more done, comment `/track dispatch <what to change>` here or on #1.");
+    insta::assert_snapshot!(world.only_comment(pulls[0].number), @"@mona `scripted` pushed `SHA` for #1. Please have a look; a review that comments or requests changes makes me follow up, and so does `/track followup <text>`.");
     assert!(world.labels(issue).is_empty(), "the label is taken off when it is obeyed");
     assert_eq!(world.reactions(issue), ["eyes", "rocket"]);
 }

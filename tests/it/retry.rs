@@ -61,7 +61,7 @@ async fn a_failed_run_is_attempted_again_on_the_same_branch() {
 
     world.comment(MAINTAINER, issue, "/track retry").await;
     world.settle().await;
-    insta::assert_snapshot!(world.said(issue)[2], @"The last run succeeded. To have more done, say what: `/track dispatch <what to change>`.");
+    insta::assert_snapshot!(world.said(issue)[2], @"The last run succeeded. To have more done, say what: `/track followup <what to change>`.");
     assert_eq!(world.runs().await.len(), 2);
 }
 

@@ -281,11 +281,14 @@ fn every_reason_has_its_sentence_and_its_next_step() {
         told += "\n\n";
     }
     insta::assert_snapshot!(told, @"
+    ❌ **Failed**: the review is done.
+    **Next:** `/track review` reviews what came since.
+
     ❌ **Failed**: the agent says that it failed.
     **Next:** Read what the agent says; `/track dispatch` with a hint of yours may get it further, `/track retry` tries the same again.
 
     🚧 **Blocked**: `codex` cannot go on by itself.
-    **Next:** Answer what the agent asks: `/track dispatch <answer>`.
+    **Next:** Answer what the agent asks: `/track followup <answer>`.
 
     ❌ **Failed**: the agent ended with an error before it answered.
     **Next:** Look at the run's log, then say `/track retry`.
@@ -390,8 +393,8 @@ fn a_failed_run_shows_what_the_agent_printed_as_text() {
 #[test]
 fn a_push_mentions_the_main_users_and_nobody_else() {
     let pushed = Run { pushed: Some("abcdef1234567890abcdef1234567890abcdef12".parse().unwrap()), ..running() };
-    insta::assert_snapshot!(super::pushed(&["mona".into(), "lisa".into()], &pushed, Number(1)), @"@mona @lisa `codex` pushed `abcdef1` for #1. Please have a look; to have more done, comment `/track dispatch <what to change>` here or on #1.");
-    insta::assert_snapshot!(super::pushed(&[], &pushed, Number(1)), @"`codex` pushed `abcdef1` for #1. Please have a look; to have more done, comment `/track dispatch <what to change>` here or on #1.");
+    insta::assert_snapshot!(super::pushed(&["mona".into(), "lisa".into()], &pushed, Number(1), true), @"@mona @lisa `codex` pushed `abcdef1` for #1. Please have a look; a review that comments or requests changes makes me follow up, and so does `/track followup <text>`.");
+    insta::assert_snapshot!(super::pushed(&[], &pushed, Number(1), false), @"`codex` pushed `abcdef1` for #1. Please have a look; to have more done, comment `/track followup <text>` here or on the issue.");
     insta::assert_snapshot!(pull_request_body(&pushed, "Said hello to @octocat.", Number(1), Some("https://track.test/admin/runs/1")), @"
     Said hello to @<!-- -->octocat.
 
@@ -449,7 +452,7 @@ fn no_text_holds_a_live_command() {
         status(&run(), &facts()),
         status(&running(), &facts()),
         history(&[], &|_| None),
-        super::pushed(&["mona".into()], &running(), Number(1)),
+        super::pushed(&["mona".into()], &running(), Number(1), true),
     ];
     for text in texts {
         assert_eq!(crate::trigger::command::parse(&text), [], "{text}");

@@ -43,7 +43,7 @@ pub(super) fn parse(source: &str) -> Result<Command, Mistake> {
         format!("{rest}{following}").trim_end().to_owned()
     };
     if text.is_empty() && spec.text.is_some_and(|text| text.needed) {
-        return Err(spec.mistake(format!("`{}` says nothing to do", spec.verb), Some(spec.example.to_owned())));
+        return Err(spec.mistake(format!("`{}` needs a text that says what to do", spec.verb), None));
     }
     Ok((spec.build)(Given { options, text }))
 }

@@ -40,7 +40,10 @@ fn every_example_is_the_command_that_it_explains() {
     for spec in COMMANDS {
         let command = one(spec.example).unwrap();
         assert!(variant(&command).starts_with(spec.verb), "{}", spec.example);
-        assert!(one(&format!("/track {}", spec.verb)).is_ok());
+        assert_eq!(one(&format!("/track {}", spec.verb)).is_ok(), spec.text.is_none_or(|text| !text.needed));
+        for alias in spec.aliases {
+            assert_eq!(one(&spec.example.replacen(spec.verb, alias, 1)), one(spec.example));
+        }
     }
 }
 
@@ -49,10 +52,15 @@ fn usage_lines_name_every_option() {
     let usages: Vec<_> = COMMANDS.iter().map(Spec::usage).collect();
     insta::assert_snapshot!(usages.join("\n"), @"
     /track dispatch [--agent A] [--model M] [--runner R] [--profile P] [--base B] [--fresh] [instructions]
+    /track followup [--fresh] <text>
+    /track review [--agent A] [--model M] [--runner R] [instructions]
     /track cancel
     /track retry
     /track status
     /track why
+    /track pause
+    /track resume
+    /track discard
     /track help
     ");
 }
@@ -114,9 +122,9 @@ fn several_commands_run_in_order_and_a_wrong_one_stops_nobody() {
 
 #[test]
 fn mistakes_say_what_was_wrong_and_how_it_is_written() {
-    insta::assert_snapshot!(told("/track"), @"`/track` alone says nothing to do |  | `/track dispatch`, `/track cancel`, `/track retry`, `/track status`, `/track why`, `/track help`");
-    insta::assert_snapshot!(told("/track stop it"), @"there is no command `stop` | /track cancel | `/track dispatch`, `/track cancel`, `/track retry`, `/track status`, `/track why`, `/track help`");
-    insta::assert_snapshot!(told("/track followup do more"), @"there is no command `followup` |  | `/track dispatch`, `/track cancel`, `/track retry`, `/track status`, `/track why`, `/track help`");
+    insta::assert_snapshot!(told("/track"), @"`/track` alone says nothing to do |  | `/track dispatch`, `/track followup`, `/track review`, `/track cancel`, `/track retry`, `/track status`, `/track why`, `/track pause`, `/track resume`, `/track discard`, `/track help`");
+    insta::assert_snapshot!(told("/track stop it"), @"there is no command `stop` | /track cancel | `/track dispatch`, `/track followup`, `/track review`, `/track cancel`, `/track retry`, `/track status`, `/track why`, `/track pause`, `/track resume`, `/track discard`, `/track help`");
+    insta::assert_snapshot!(told("/track launch do more"), @"there is no command `launch` |  | `/track dispatch`, `/track followup`, `/track review`, `/track cancel`, `/track retry`, `/track status`, `/track why`, `/track pause`, `/track resume`, `/track discard`, `/track help`");
     let usage =
         " | `/track dispatch [--agent A] [--model M] [--runner R] [--profile P] [--base B] [--fresh] [instructions]`";
     for (text, expected) in [

@@ -40,8 +40,15 @@ fn wish(text: &str) -> Wish {
 fn decided(text: &str, facts: &Facts) -> String {
     match decide(&wish(text), facts) {
         Decision::Start(start) => {
-            let Start { agent, chosen_by, model, profile, runner, base, fresh, instructions, .. } = start;
-            let mut told = format!("start {agent} by {}", chosen_by.as_str());
+            let Start { kind, agent, chosen_by, model, profile, runner, base, fresh, instructions, line, pin } = start;
+            let kind = if kind == Kind::Task { String::new() } else { format!("{kind}: ") };
+            let mut told = format!("{kind}start {agent} by {}", chosen_by.as_str());
+            if line.is_some() {
+                told += ", goes on with its line";
+            }
+            if let Some(pin) = pin {
+                told += &format!(", #{} at {} into {}", pin.pull, pin.head.short(), pin.base);
+            }
             let said = [("model", model), ("profile", profile), ("runner", runner), ("base", base)];
             for (what, value) in said.into_iter().filter_map(|(what, value)| Some((what, value?))) {
                 told += &format!(", {what} {value}");
@@ -55,7 +62,9 @@ fn decided(text: &str, facts: &Facts) -> String {
             told
         }
         Decision::Retry { attempt, .. } => format!("retry, attempt {attempt}"),
-        Decision::Cancel { .. } => "cancel".to_owned(),
+        Decision::Cancel { runs } => format!("cancel {}", runs.len()),
+        Decision::Pause { paused, .. } => if paused { "pause" } else { "resume" }.to_owned(),
+        Decision::Discard => "discard".to_owned(),
         Decision::Answer(question) => format!("answer {question:?}"),
         Decision::Refuse { reason, .. } => format!("refuse {reason}"),
     }
@@ -101,7 +110,7 @@ fn run() -> RunId {
 }
 
 fn last(outcome: Outcome) -> Option<LastRun> {
-    Some(LastRun { id: run(), outcome, attempt: 1 })
+    Some(LastRun { id: run(), kind: Kind::Task, outcome, attempt: 1 })
 }
 
 // B01
@@ -160,7 +169,7 @@ fn the_agent_and_the_model_are_those_of_the_first_who_chose() {
     ] {
         assert_eq!(decided(text, &facts), decision, "{text} with {:?}", facts.policy);
     }
-    let both = Facts { line: Some(LineFacts { agent: Some("codex".into()), ..line() }), policy: policy("profile: careful"), ..facts() };
+    let both = Facts { line: Some(self::line()), policy: policy("profile: careful"), ..facts() };
     assert_eq!(decided("/track dispatch", &both), "start codex by the previous run of this line, profile careful");
 }
 
@@ -208,15 +217,15 @@ fn what_forbids_a_start_forbids_every_way_to_start() {
 #[test]
 fn a_live_run_can_be_canceled_until_it_is_published() {
     for (status, decision) in [
-        (Status::Queued, "cancel"),
-        (Status::Preparing, "cancel"),
-        (Status::Running, "cancel"),
+        (Status::Queued, "cancel 1"),
+        (Status::Preparing, "cancel 1"),
+        (Status::Running, "cancel 1"),
         (Status::Publishing, "refuse too_late"),
     ] {
         assert_eq!(decided("/track cancel", &Facts { live: live(status), ..facts() }), decision, "{status}");
     }
     let out_of_sight = vec![LiveRun { out_of_sight: true, ..live(Status::Publishing)[0] }];
-    assert_eq!(decided("/track cancel", &Facts { live: out_of_sight, ..facts() }), "cancel");
+    assert_eq!(decided("/track cancel", &Facts { live: out_of_sight, ..facts() }), "cancel 1");
 }
 
 #[test]
@@ -240,7 +249,7 @@ fn refusals_say_what_is_wrong_and_what_to_do() {
     insta::assert_snapshot!(refusal("/track dispach", &facts()), @"
     There is no command `dispach`. Did you mean `/track dispatch`?
 
-    Usage: `/track dispatch`, `/track cancel`, `/track retry`, `/track status`, `/track why`, `/track help`
+    Usage: `/track dispatch`, `/track followup`, `/track review`, `/track cancel`, `/track retry`, `/track status`, `/track why`, `/track pause`, `/track resume`, `/track discard`, `/track help`
     ");
     insta::assert_snapshot!(refusal("/track dispatch --agnet x", &facts()), @"
     `dispatch` has no option `--agnet`. Did you mean `--agent`?
@@ -257,7 +266,7 @@ fn refusals_say_what_is_wrong_and_what_to_do() {
     insta::assert_snapshot!(refusal("/track dispatch --profile nobody", &facts()), @"There is no profile `nobody`. Profiles: `careful`.");
     insta::assert_snapshot!(refusal("/track dispatch", &with("profile: nobody")), @"There is no profile `nobody`, which `.github/track.yml` names. Profiles: `careful`.");
     insta::assert_snapshot!(refusal("/track dispatch --runner nowhere", &facts()), @"There is no runner `nowhere`. Runners: `build-1`.");
-    insta::assert_snapshot!(refusal("/track dispatch", &Facts { pull: Some(pull(false)), ..facts() }), @"`/track dispatch` works on issues and on pull requests that track opened; this pull request is somebody else's. Open an issue that says what to do, and dispatch there.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { pull: Some(pull(false)), ..facts() }), @"`/track dispatch` works on issues and on pull requests that track opened; this pull request is somebody else's. Open an issue that says what to do, and dispatch there. `/track review` reviews this one.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { archived: true, ..facts() }), @"This repository is archived, so nothing can be pushed. Unarchive it first.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { open: false, ..facts() }), @"This is closed. Reopen it first, then ask again.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { live: live(Status::Running), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. Wait for it, or end it with `/track cancel`.");
@@ -267,7 +276,7 @@ fn refusals_say_what_is_wrong_and_what_to_do() {
     insta::assert_snapshot!(refusal("/track cancel", &facts()), @"Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.");
     insta::assert_snapshot!(refusal("/track cancel", &Facts { live: live(Status::Publishing), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is over and being published, so there is nothing left to cancel.");
     insta::assert_snapshot!(refusal("/track retry", &facts()), @"There is no run to try again here. `/track dispatch` starts the first one.");
-    insta::assert_snapshot!(refusal("/track retry", &Facts { last: last(Outcome::Succeeded), ..facts() }), @"The last run succeeded. To have more done, say what: `/track dispatch <what to change>`.");
+    insta::assert_snapshot!(refusal("/track retry", &Facts { last: last(Outcome::Succeeded), ..facts() }), @"The last run succeeded. To have more done, say what: `/track followup <what to change>`.");
 }
 
 // T15
@@ -288,4 +297,99 @@ fn entitled_is_who_may_write_and_is_who_he_seems() {
     assert_eq!(standing(&actor, false, Some(AccountId(7))), Standing::Stranger);
     assert_eq!(standing(&actor, true, Some(AccountId(8))), Standing::Stranger, "the login has another owner now");
     assert_eq!(standing(&actor, true, None), Standing::Stranger);
+}
+
+// B20
+#[test]
+fn a_followup_goes_on_with_the_work_that_is_there() {
+    let there = Facts { line: Some(line()), ..facts() };
+    let state = |state| Facts { line: Some(LineFacts { state, ..line() }), ..facts() };
+    let go_on = "follow_up: start codex by the previous run of this line, goes on with its line: more";
+    let claude = Facts {
+        line: Some(LineFacts { agent: Some("claude".into()), ..line() }),
+        policy: policy("agent: codex"),
+        ..facts()
+    };
+    for (text, facts, decision) in [
+        ("/track followup more", &there, go_on),
+        ("/track follow-up more", &Facts { pull: Some(pull(true)), ..there.clone() }, go_on),
+        ("/track followup more", &state(LineState::Closed), go_on),
+        ("/track followup more", &state(LineState::Superseded), go_on),
+        ("/track followup more", &state(LineState::Merged), "refuse merged"),
+        (
+            "/track followup --fresh more",
+            &state(LineState::Merged),
+            "follow_up: start codex by the previous run of this line, fresh: more",
+        ),
+        (
+            "/track followup more",
+            &claude,
+            "follow_up: start claude by the previous run of this line, goes on with its line: more",
+        ),
+        ("/track followup more", &facts(), "refuse nothing_to_follow_up"),
+        ("/track followup more", &Facts { pull: Some(pull(false)), ..facts() }, "refuse wrong_place"),
+        ("/track followup", &there, "refuse bad_command"),
+        ("/track followup more", &Facts { live: live(Status::Running), ..there.clone() }, "refuse already_live"),
+    ] {
+        assert_eq!(decided(text, facts), decision, "{text}");
+    }
+    insta::assert_snapshot!(refusal("/track followup more", &state(LineState::Merged)), @"#8 is merged, so nothing can be added to it. `/track followup --fresh <text>` begins a new line of work that knows what was said.");
+    insta::assert_snapshot!(refusal("/track followup more", &facts()), @"There is no work here to go on with. `/track dispatch` starts the first run.");
+    insta::assert_snapshot!(refusal("/track followup", &there), @"
+    `followup` needs a text that says what to do.
+
+    Usage: `/track followup [--fresh] <text>`
+    ");
+}
+
+// B30, B31
+#[test]
+fn a_review_is_pinned_to_the_head_and_has_a_lane_of_its_own() {
+    let on = |pull: PullFacts| Facts { pull: Some(pull), ..facts() };
+    let reviewed = "review: start codex by default_agent, #8 at 0123456 into main";
+    let reviewing = LiveRun { lane: Lane::Review, ..live(Status::Running)[0] };
+    for (text, facts, decision) in [
+        ("/track review", on(pull(false)), reviewed),
+        ("/track review", on(pull(true)), reviewed),
+        ("/track review", Facts { live: live(Status::Running), ..on(pull(true)) }, reviewed),
+        ("/track review", Facts { live: vec![reviewing], ..on(pull(true)) }, "refuse already_live"),
+        (
+            "/track review --agent claude look",
+            on(pull(false)),
+            "review: start claude by the command, #8 at 0123456 into main: look",
+        ),
+        (
+            "/track review",
+            Facts { review_agent: Some("claude".into()), ..on(pull(false)) },
+            "review: start claude by the previous run of this line, #8 at 0123456 into main",
+        ),
+        ("/track review", facts(), "refuse wrong_place"),
+        ("/track review", on(PullFacts { open: false, ..pull(false) }), "refuse closed"),
+        ("/track review", on(PullFacts { open: false, merged: true, ..pull(false) }), "refuse merged"),
+    ] {
+        assert_eq!(decided(text, &facts), decision, "{text}");
+    }
+    insta::assert_snapshot!(refusal("/track review", &facts()), @"`/track review` works on pull requests, and this is an issue. Say it on the pull request that is to be reviewed.");
+}
+
+#[test]
+fn pausing_resuming_and_discarding() {
+    let there = Facts { line: Some(line()), last: last(Outcome::Succeeded), ..facts() };
+    let both = vec![live(Status::Running)[0], LiveRun { lane: Lane::Review, ..live(Status::Queued)[0] }];
+    for (text, facts, decision) in [
+        ("/track pause", &there, "pause"),
+        ("/track resume", &there, "resume"),
+        (
+            "/track pause",
+            &Facts { line: Some(LineFacts { pull: None, ..line() }), ..facts() },
+            "refuse no_pull_request",
+        ),
+        ("/track resume", &facts(), "refuse no_pull_request"),
+        ("/track discard", &there, "discard"),
+        ("/track discard", &facts(), "refuse nothing_to_discard"),
+        ("/track discard", &Facts { live: live(Status::Running), ..there.clone() }, "refuse already_live"),
+        ("/track cancel", &Facts { live: both, ..there.clone() }, "cancel 2"),
+    ] {
+        assert_eq!(decided(text, facts), decision, "{text}");
+    }
 }
