@@ -3,7 +3,7 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `GET /api/v1/runners` | list of [`RunnerRow`] |
-//! | `POST /api/v1/runners` with a `RunnerConfig` | nothing |
+//! | `POST /api/v1/runners` with a `RunnerConfig` | [`Added`] |
 //! | `DELETE /api/v1/runners/{name}` | nothing |
 //! | `POST /api/v1/runners/{name}/check` | list of [`Check`] |
 //! | `POST /api/v1/hostkey` with a [`HostKeyQuery`] | list of [`HostKey`] |
@@ -28,6 +28,13 @@ pub struct RunnerRow {
     pub live: u32,
     /// `ready`, or what keeps it from working.
     pub state: String,
+}
+
+/// What adding a runner did.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Added {
+    /// It was there already: its host key is pinned anew, and nothing else has changed.
+    pub again: bool,
 }
 
 /// One line of a check: what was looked at, and what to do if it is missing.

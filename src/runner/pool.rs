@@ -108,7 +108,7 @@ impl Pool {
             && entry.out_of_service.is_none()
         {
             error!(
-                "runner {name} is out of service: {why}. If the machine was reinstalled, remove the runner and add it again"
+                "runner {name} is out of service: {why}. If the machine was set up anew, `track runner add {name}` with its host and user pins the new key, or track.toml if it stands there"
             );
             entry.out_of_service = Some(why.to_owned());
         }
