@@ -108,7 +108,7 @@ async fn runners(State(state): State<ApiState>) -> Result<Json<Vec<RunnerRow>>, 
 }
 
 async fn add_runner(State(state): State<ApiState>, Json(runner): Json<RunnerConfig>) -> Result<Json<Added>, Refused> {
-    if let Err(mistakes) = runner.validate() {
+    if let Err(mistakes) = state.config.check_runner(&runner) {
         return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, mistakes.to_string()));
     }
     let name = runner.name.clone();

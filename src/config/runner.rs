@@ -13,7 +13,7 @@ const HOST_KEY_TYPES: [&str; 5] =
     ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"];
 
 impl RunnerConfig {
-    /// Everything wrong with this runner by itself; whether its agent exists is for [`super::Config::check_runner`].
+    /// Everything wrong with this runner by itself; whether it fits this bot is for [`super::Config::check_runner`].
     pub fn validate(&self) -> Result<(), Mistakes> {
         let mut found = Findings { runner: &self.name, mistakes: Vec::new() };
         if !is_name(&self.name) {

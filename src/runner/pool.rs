@@ -36,6 +36,8 @@ pub struct Slots {
 pub struct Pool {
     home: PathBuf,
     instance: String,
+    /// What agents on this very machine must not see.
+    own: Vec<PathBuf>,
     machines: Mutex<BTreeMap<String, Entry>>,
 }
 
@@ -47,17 +49,29 @@ struct Entry {
 impl Pool {
     /// An empty pool; keys and pinned host keys lie below `home`, everything on the machines below `<root>/<instance>`.
     pub fn new(home: &Path, instance: &str) -> Self {
-        Self { home: home.to_owned(), instance: instance.to_owned(), machines: Mutex::default() }
+        Self {
+            home: home.to_owned(),
+            instance: instance.to_owned(),
+            own: vec![home.to_owned()],
+            machines: Mutex::default(),
+        }
+    }
+
+    /// The same with further files that agents on this very machine must not see.
+    pub fn hiding(mut self, secret_files: &[PathBuf]) -> Self {
+        self.own.extend_from_slice(secret_files);
+        self
     }
 
     /// Adds a machine, or replaces the one of the same name.
     pub async fn add(&self, config: RunnerConfig) -> Result<()> {
         let name = config.name.clone();
-        let host: Arc<dyn Host> = match config.transport {
-            Transport::Local => Arc::new(Local),
-            Transport::Ssh => Arc::new(Ssh::new(self.ssh_settings(&config).await?)?),
+        let (host, own): (Arc<dyn Host>, &[PathBuf]) = match config.transport {
+            Transport::Local => (Arc::new(Local), &self.own),
+            Transport::Ssh => (Arc::new(Ssh::new(self.ssh_settings(&config).await?)?), &[]),
         };
-        let machine = Arc::new(Machine::new(config, host, self.instance.clone()));
+        let hidden = own.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let machine = Arc::new(Machine::new(config, host, self.instance.clone()).hiding(hidden));
         let before = self.lock().insert(name, Entry { machine, out_of_service: None });
         if let Some(before) = before {
             before.machine.host().close().await;

@@ -31,7 +31,7 @@ readonly GIT_SECONDS=600         # for git in a workspace, before it is given up
 readonly SYSTEM_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 declare -A spec=()                 # the single-valued records
-args=() envs=() read_only=() read_write=() agents=()
+args=() envs=() read_only=() read_write=() hides=() agents=()
 verb='' run='' fence=0 turn='' base='' script='' runs='' run_dir='' turn_dir='' lane_dir='' work='' bare=''
 stage='' prepare_lock='' live_lock=''
 
@@ -181,6 +181,7 @@ read_records() {
             env) envs+=("$value") ;;
             ro) read_only+=("$value") ;;
             rw) read_write+=("$value") ;;
+            hide) hides+=("$value") ;;
             agent) agents+=("$value") ;;
             *) spec[${record%%=*}]=$value ;;
         esac
@@ -461,6 +462,7 @@ base_box() {
 # $box for the agent: its home at the account's own path, so that paths in tools and logins hold.
 agent_box() {
     base_box
+    hide_below /usr
     [[ ${spec[network]} == open ]] || box+=(--unshare-net)
     exec {passwd}<<<"track:x:1000:1000:track:$HOME:/bin/bash"
     exec {group}<<<'track:x:1000:'
@@ -507,7 +509,22 @@ bind_paths() {
         expand "${path#* }"
         place=outside
         [[ $path/ != "$HOME"/* ]] || place=inside
-        [[ $place != "$1" ]] || box+=("$how" "$path" "$path")
+        [[ $place == "$1" ]] || continue
+        box+=("$how" "$path" "$path")
+        hide_below "$path"
+    done
+}
+
+# hide_below <path>: covers what is the bot's own in a bound path. `hide` names it, resolved, where the runner is the bot's machine.
+hide_below() {
+    local hidden shown real
+    (( ${#hides[@]} )) && real=$(realpath -- "$1") || return 0
+    for hidden in "${hides[@]}"; do
+        case $real/ in
+            "$hidden"/*) shown=$1 ;;
+            *) [[ $hidden == "${real%/}"/* ]] && shown=$1${hidden#"${real%/}"} || continue ;;
+        esac
+        if [[ -d $shown ]]; then box+=(--tmpfs "$shown"); elif [[ -e $shown ]]; then box+=(--ro-bind /dev/null "$shown"); fi
     done
 }
 
@@ -543,6 +560,7 @@ place_stage() {
         for entry in "${args[@]}"; do printf 'arg=%s\0' "$entry"; done
         for entry in "${read_only[@]}"; do printf 'ro=%s\0' "$entry"; done
         for entry in "${read_write[@]}"; do printf 'rw=%s\0' "$entry"; done
+        for entry in "${hides[@]}"; do printf 'hide=%s\0' "$entry"; done
         printf '\0'
     } >"$stage/sup/spec" && {
         for entry in "${prelude_exports[@]}" "${envs[@]}"; do printf 'env=%s\0' "$entry"; done

@@ -210,6 +210,38 @@ async fn the_sandbox_hides_what_is_ours() {
     assert!(kept.exists(), "the home persists beside the workspace");
 }
 
+// T28: on the bot's own machine a bound path may hold the bot's keys, under whatever name.
+#[tokio::test]
+async fn the_bots_own_files_are_hidden_in_bound_paths() {
+    let lab = Lab::with(Sandbox::Bubblewrap, |config| {
+        let home = Path::new(&config.root).parent().unwrap();
+        for folder in ["srv/bot/keys", "srv/tools"] {
+            std::fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        for file in ["srv/bot/keys/id", "srv/app.pem", "srv/tools/tool"] {
+            std::fs::write(home.join(file), "text\n").unwrap();
+        }
+        std::os::unix::fs::symlink("srv", home.join("link")).unwrap();
+        config.read_only = ["link", "srv"].map(|name| home.join(name).to_str().unwrap().to_owned()).to_vec();
+        config.read_write = vec![home.join("srv/bot/keys").to_str().unwrap().to_owned()];
+    })
+    .await;
+    let start = lab.agent(
+        r#"cd "$3/../../../../../.."; cat {srv,link}/tools/tool {srv,link}/app.pem; ls -A {srv,link}/bot srv/bot/keys"#,
+    );
+    let hidden = ["srv/bot", "srv/app.pem"].map(|name| lab.home.path().join(name).canonicalize().unwrap());
+    lab.give(&start).await;
+    let machine = Machine::new(lab.machine.config().clone(), Arc::new(Local), "lab00001".to_owned());
+    machine.with_min_free(1).hiding(hidden.to_vec()).start(&start, &mut |_| ()).await.unwrap();
+    let turn = lab.end(&start).await;
+    assert_eq!(
+        frames(&turn.journal, "o"),
+        ["text", "text", "link/bot:", "srv/bot:", "keys", "srv/bot/keys:"],
+        "{}",
+        String::from_utf8_lossy(&turn.stderr.unwrap().bytes)
+    );
+}
+
 // T28: an account that is root must not hand the kernel's settings to the agent. They are opened here and not written.
 #[tokio::test]
 async fn the_kernel_cannot_be_set_from_the_sandbox() {
