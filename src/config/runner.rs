@@ -48,6 +48,10 @@ impl RunnerConfig {
                 }
             }
         }
+        if self.network == Network::Relay {
+            let problem = "is \"relay\", which this version cannot do yet";
+            found.add("network", problem, "set it to \"open\" or \"none\"");
+        }
         if self.sandbox == Sandbox::None && self.network != Network::Open {
             let remedy = "set sandbox = \"bubblewrap\", or leave network out";
             found.add("network", "can only be restricted inside a sandbox, and sandbox is \"none\"", remedy);
@@ -329,6 +333,12 @@ mod tests {
 
         let mistakes = merge_runners(vec![ssh()], vec![other(), ssh()]).unwrap_err();
         insta::assert_snapshot!(mistakes, @r#"
+    #[test]
+    fn a_network_rule_that_nothing_carries_out_is_refused() {
+        let runner = RunnerConfig { network: Network::Relay, ..ssh() };
+        assert_eq!(problems(&runner), ["runner \"build-1\": network is \"relay\", which this version cannot do yet"]);
+    }
+
         one mistake in the configuration:
 
           runner "build-1" is in track.toml and was also added by `track runner add` or on the page
