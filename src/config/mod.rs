@@ -25,7 +25,7 @@ mod tests;
 pub use load::{load, load_with_app, log_settings};
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;
-pub use runner::{is_host, is_host_key, is_name, is_user, merge_runners};
+pub use runner::{check_root, is_host, is_host_key, is_name, is_user, merge_runners};
 
 /// Everything that `track serve` runs by.
 #[derive(Clone, Debug)]
