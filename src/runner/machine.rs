@@ -118,7 +118,7 @@ impl Machine {
     pub async fn attach(&self, run: RunId, fence: u64, turn: u32, offset: u64) -> Result<Attach, RunnerError> {
         let command = self.layout()?.verb("attach", &[&run, &fence, &turn, &offset]);
         for _ in 0..2 {
-            match Attach::open(&*self.host, &command).await? {
+            match within(SHORT, Attach::open(&*self.host, &command)).await? {
                 Some(attach) => return Ok(attach),
                 None => self.install().await?,
             }
