@@ -187,7 +187,16 @@ impl Machine {
         let call = Call { command: self.layout()?.verb("check", &[]), lane: ChannelLane::Ordinary, limit: CHECK };
         let answer = self.call(call, &request.into_bytes(), &mut |_| ()).await?;
         let checks = answer.lines("check").map(Check::parse).collect::<Option<Vec<_>>>();
-        checks.filter(|_| answer.line("end").is_some()).ok_or_else(|| answer.broken())
+        let mut checks = checks.filter(|_| answer.line("end").is_some()).ok_or_else(|| answer.broken())?;
+        if let Some(line) = answer.foreign_line(&["check", "end"]) {
+            checks.push(Check {
+                what: "shell".to_owned(),
+                ok: false,
+                found: format!("the account's shell prints text when nobody types: {line:?}"),
+                remedy: Some("guard it in ~/.bashrc".to_owned()),
+            });
+        }
+        Ok(checks)
     }
 
     /// Removes the workspaces and run directories of a thread; refused while one of its runs lives.
