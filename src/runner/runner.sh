@@ -12,7 +12,8 @@
 #     runs/<run>/{lock,fence,canceled,thread,script}  runs/<run>/<turn>/{in,out,sup,started,exit.json}
 # `sup` belongs to the supervisor and is never visible to the agent: spec, env, journal, stderr, last, agent, ns, log.
 #
-# Needs bash 4.4, git, coreutils, util-linux, and bubblewrap where agents are sandboxed.
+# Needs bash 4.4, git 2.31 (GIT_CONFIG_COUNT), coreutils, util-linux 2.33 (setpriv --pdeathsig), and bubblewrap where agents are
+# sandboxed.
 
 # shellcheck disable=SC2015,SC2088,SC2317,SC2016  # `a && b || fail`, a literal tilde, functions called by name, text for another shell
 set -u
@@ -343,11 +344,13 @@ print_prelude_exports() {
 }
 
 check_machine() {
-    local path free
+    local path free line
     [[ ${spec[sandbox]} == none ]] || type -P bwrap >/dev/null ||
         missing "bubblewrap is not installed" "install the package bubblewrap on the runner, or set sandbox = \"none\""
     type -P git >/dev/null || missing "git is not installed" "install git on the runner"
-    type -P setpriv >/dev/null || missing "setpriv is not installed" "install util-linux on the runner"
+    git_is_new || missing "git is too old: $line" "install git 2.31 or newer on the runner"
+    setpriv --pdeathsig KILL true 2>/dev/null ||
+        missing "setpriv --pdeathsig does not work" "install util-linux 2.33 or newer on the runner"
     free_bytes
     (( free >= ${spec[min_free]:-0} )) ||
         fail disk "$((free / 1048576)) MiB are free below $base, $((spec[min_free] / 1048576)) MiB are needed"
@@ -357,6 +360,14 @@ check_machine() {
         [[ $path == /?* ]] || missing "the path $path of read_only or read_write" "write it as an absolute path or ~/…"
         [[ -e $path ]] || missing "$path does not exist" "make it, or take it out of read_only and read_write"
     done
+}
+
+# Whether the git that is used here knows GIT_CONFIG_COUNT; says its version as $line.
+git_is_new() {
+    local path=$SYSTEM_PATH
+    [[ ${spec[sandbox]-} != none ]] || path=$PATH
+    line=$(env PATH="$path" git --version 2>&1)
+    [[ $line =~ ([0-9]+)\.([0-9]+) ]] && (( BASH_REMATCH[1] > 2 || (BASH_REMATCH[1] == 2 && BASH_REMATCH[2] >= 31) ))
 }
 
 # What is free below $base, as $free.
@@ -1126,8 +1137,13 @@ verb_check() {
     fi
     for tool in git flock setsid setpriv tail head stat timeout; do
         line=$(type -P "$tool") || { result bad "$tool" "not found" "install git, coreutils and util-linux"; continue; }
-        [[ $tool != git ]] || line=$(git --version 2>&1)
-        result ok "$tool" "$line"
+        if [[ $tool == git ]] && ! git_is_new; then
+            result bad git "$line" "install git 2.31 or newer"
+        elif [[ $tool == setpriv ]] && ! setpriv --pdeathsig KILL true 2>/dev/null; then
+            result bad setpriv "--pdeathsig does not work" "install util-linux 2.33 or newer"
+        else
+            result ok "$tool" "$line"
+        fi
     done
     free_bytes
     used_bytes 10

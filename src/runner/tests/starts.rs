@@ -301,6 +301,32 @@ async fn what_is_missing_is_said() {
     assert!(matches!(full, RunnerError::Disk(_)), "{full:?}");
 }
 
+// B04: an old tool is found before a run needs it.
+#[tokio::test]
+async fn tools_that_are_too_old_are_named() {
+    use std::os::unix::fs::PermissionsExt;
+    for (tool, script, what, remedy) in [
+        ("git", "echo git version 2.30.9", "git version 2.30.9", "install git 2.31 or newer"),
+        ("setpriv", "exit 1", "--pdeathsig does not work", "install util-linux 2.33 or newer"),
+    ] {
+        let lab = Lab::with(Sandbox::None, |config| {
+            let tools = Path::new(&config.root).with_file_name("tools");
+            std::fs::create_dir(&tools).unwrap();
+            std::fs::write(tools.join(tool), format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(tools.join(tool), std::fs::Permissions::from_mode(0o755)).unwrap();
+            config.prelude = format!("export PATH=\"{}:$PATH\"", tools.display());
+        })
+        .await;
+        let start = lab.agent("true");
+        lab.give(&start).await;
+        let lacking = lab.machine.start(&start, &mut |_| ()).await.unwrap_err().to_string();
+        assert!(lacking.contains(what) && lacking.contains(remedy), "{lacking}");
+        let checks = lab.machine.check(&[]).await.unwrap();
+        let check = checks.iter().find(|check| check.what == tool).unwrap();
+        assert_eq!((check.ok, &*check.found, check.remedy.as_deref()), (false, what, Some(remedy)));
+    }
+}
+
 // B07
 #[tokio::test]
 async fn a_path_that_is_not_ours_is_left_alone() {
