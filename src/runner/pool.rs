@@ -13,13 +13,11 @@ use tracing::{error, warn};
 
 use super::hostkeys::{self, HostKey};
 use super::keys;
-use super::ssh::{Ssh, SshSettings};
+use super::ssh::{Ssh, SshSettings, check_control_dir};
 use super::{Host, Local, Machine};
 use crate::config::{RunnerConfig, Transport};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A socket's path may have 107 bytes (unix(7)); ssh adds a random suffix and the crate a folder of its own below ours.
-const LONGEST_CONTROL_FOLDER: usize = 50;
 
 /// A machine as the queue sees it.
 #[derive(Clone, Debug)]
@@ -169,18 +167,32 @@ impl Pool {
     }
 }
 
-/// A private folder for control sockets whose path is short enough for one.
+/// A private folder for control sockets whose path ssh can use.
 fn control_folder(home: &Path, instance: &str) -> Result<PathBuf> {
-    let below_home = home.join("ssh");
-    let folder = if below_home.as_os_str().len() <= LONGEST_CONTROL_FOLDER {
-        below_home
-    } else {
-        std::env::temp_dir().join(format!("track-{}", &instance[instance.len().saturating_sub(10)..]))
-    };
+    let folder = check_control_dir(&home.join("ssh")).or_else(|_| {
+        let name = format!("track-{}", &instance[instance.len().saturating_sub(10)..]);
+        check_control_dir(&std::env::temp_dir().join(name))
+    })?;
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).with_context(|| {
         warn!("{} belongs to somebody else", folder.display());
         format!("{} cannot be made private", folder.display())
     })?;
     Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_sockets_lie_where_ssh_can_use_them() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(control_folder(folder.path(), "0abc1234").unwrap(), folder.path().join("ssh"));
+        for name in ["my track", "a-folder-with-a-name-that-is-longer-than-the-path-of-a-socket-may-be-altogether"] {
+            let elsewhere = control_folder(&folder.path().join(name), "0abc1234").unwrap();
+            assert_eq!(elsewhere, std::env::temp_dir().join("track-0abc1234"));
+            fs::remove_dir(elsewhere).unwrap();
+        }
+    }
 }

@@ -25,7 +25,7 @@ use self::pool::{Channel, Pool, REFUSAL_PAUSE};
 use super::{ChannelLane, GitRoute, Host, HostError, Process};
 
 pub use self::config::{check_host, check_user};
-pub(crate) use self::master::one_line;
+pub(crate) use self::master::{check_control_dir, one_line};
 
 /// How long a caller waits for a channel to be given back before a further login is made for it: about what the login would cost.
 const PATIENCE: Duration = Duration::from_millis(200);
