@@ -95,13 +95,13 @@ async fn runners(State(state): State<ApiState>) -> Result<Json<Vec<RunnerRow>>, 
     let live = db::runs::live(&mut *state.db.read().await?).await?;
     let machines = state.runners.all();
     let rows = machines.iter().map(|machine| {
-        let config = machine.config().clone();
+        let config = machine.config();
         let on_it = |run: &&Run| run.runner.as_deref() == Some(&config.name) && run.status != Status::Queued;
         RunnerRow {
             from_file: state.is_from_file(&config.name),
             live: live.iter().filter(on_it).count() as u32,
             state: state.runners.out_of_service(&config.name).unwrap_or_else(|| "ready".to_owned()),
-            config,
+            config: config.shown(),
         }
     });
     Ok(Json(rows.collect()))

@@ -20,7 +20,7 @@ use crate::model::Millis;
 /// One runner and how it is doing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunnerRow {
-    /// As configured.
+    /// As configured, with no more of the prelude than whether there is one.
     pub config: RunnerConfig,
     /// Whether it stands in `track.toml`, where only an editor changes it.
     pub from_file: bool,

@@ -4,6 +4,7 @@
 //! Every mistake is one message that names the setting, what is wrong and how to set it; all mistakes are told at once.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -237,7 +238,7 @@ pub fn minutes(n: u32) -> Duration {
 }
 
 /// One machine that executes runs, as written in `track.toml` or kept in the database (as the same JSON).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunnerConfig {
     /// Its name: letters, digits, `.`, `_`, `-`.
@@ -309,6 +310,19 @@ impl RunnerConfig {
             read_only: Vec::new(),
             read_write: Vec::new(),
         }
+    }
+
+    /// As it may be shown: a prelude may export secrets, so only whether there is one is told.
+    pub fn shown(&self) -> Self {
+        let prelude = if self.prelude.is_empty() { "" } else { "(set, not shown)" };
+        Self { prelude: prelude.to_owned(), ..self.clone() }
+    }
+}
+
+impl fmt::Debug for RunnerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = serde_json::to_string(&self.shown()).map_err(|_| fmt::Error)?;
+        write!(f, "RunnerConfig {shown}")
     }
 }
 

@@ -354,6 +354,18 @@ mod tests {
         "#);
     }
 
+    // T45
+    #[test]
+    fn what_is_shown_of_a_runner_has_no_secrets() {
+        let runner = RunnerConfig { prelude: "export KEY=sk-canary".to_owned(), ..ssh() };
+        let debug = format!("{runner:?}");
+        assert!(
+            debug.contains("build-1") && debug.contains("(set, not shown)") && !debug.contains("canary"),
+            "{debug}"
+        );
+        assert_eq!(ssh().shown(), ssh());
+    }
+
     #[test]
     fn a_stored_runner_reads_back_as_what_it_was() {
         let json = serde_json::to_string(&ssh()).unwrap();

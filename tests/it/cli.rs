@@ -124,6 +124,10 @@ async fn a_machine_is_added_checked_used_and_removed() {
     let cells: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(cells[1], ["build-1", "USER@127.0.0.1:PORT", "0/4", "-", "bubblewrap", "database", "ready"]);
 
+    // T45
+    let json = printed(&world.run_track(&["runner", "list", "--json"]).await).0;
+    assert!(json.contains(r#""prelude": "(set, not shown)""#) && !json.contains(&given.prelude), "{json}");
+
     let issue = world.issue("Say hello", "").await;
     world.label(issue, "track").await;
     let run = world.until_status(Status::Running).await;
