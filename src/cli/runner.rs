@@ -20,7 +20,7 @@ use crate::logging::visible;
 pub enum RunnerCommand {
     /// Add a machine: pin its host key, install the bot's public key, check it
     ///
-    /// The machine is one on which agents will work: Linux with sshd, bash, git and the agents. It needs no GitHub login.
+    /// The machine is one on which agents will work: Linux with sshd, bash, git, util-linux, bubblewrap and the agents. It needs no GitHub login.
     ///
     /// The host key is shown for comparison and pinned; the public key that is shown goes into ~/.ssh/authorized_keys of the account there.
     ///
