@@ -720,6 +720,8 @@ follow_agent() {
         if (( left <= 0 )); then reason=wall_clock; return; fi
         if (( quiet <= 0 )); then reason=silence; return; fi
         (( quiet > left )) || left=$quiet
+        # A part of a line does not say when it came, so that we look now and then.
+        (( left <= silence / 8 )) || left=$((silence / 8 + 1))
         printf -v wait '%d.%03d' $((left / 1000)) $((left % 1000))
         IFS= read -r -t "$wait" -n $((LINE_KEPT - ${#part})) -u "$output" chunk
         status=$?
