@@ -249,7 +249,7 @@ impl Base {
         let epoch = i64::try_from(db::settings::next_epoch(&mut tx).await?)?;
         let stored = db::runners::all(&mut tx).await?;
         tx.commit().await?;
-        let runners = Arc::new(Pool::new(&home, &instance));
+        let runners = Arc::new(Pool::new(&home, &instance).hiding(&config.secret_files));
         for runner in merge_runners(config.runners.clone(), stored)? {
             let name = runner.name.clone();
             if let Err(error) = runners.add(runner).await {

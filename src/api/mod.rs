@@ -13,8 +13,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use crate::agent::BUILT_IN;
-use crate::cli::api::{Check, HostKey, HostKeyQuery, PublicKey, Refusal, RunRow, RunnerRow};
-use crate::config::{Config, RunnerConfig};
+use crate::cli::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, Refusal, RunRow, RunnerRow};
+use crate::config::{Config, RunnerConfig, Transport};
 use crate::db::runs::Run;
 use crate::db::{self, Db};
 use crate::model::{Clock, Number, RepoName, Status};
@@ -95,38 +95,67 @@ async fn runners(State(state): State<ApiState>) -> Result<Json<Vec<RunnerRow>>, 
     let live = db::runs::live(&mut *state.db.read().await?).await?;
     let machines = state.runners.all();
     let rows = machines.iter().map(|machine| {
-        let config = machine.config().clone();
+        let config = machine.config();
         let on_it = |run: &&Run| run.runner.as_deref() == Some(&config.name) && run.status != Status::Queued;
         RunnerRow {
             from_file: state.is_from_file(&config.name),
             live: live.iter().filter(on_it).count() as u32,
             state: state.runners.out_of_service(&config.name).unwrap_or_else(|| "ready".to_owned()),
-            config,
+            config: config.shown(),
         }
     });
     Ok(Json(rows.collect()))
 }
 
-async fn add_runner(State(state): State<ApiState>, Json(runner): Json<RunnerConfig>) -> Result<StatusCode, Refused> {
-    if let Err(mistakes) = runner.validate() {
+async fn add_runner(State(state): State<ApiState>, Json(runner): Json<RunnerConfig>) -> Result<Json<Added>, Refused> {
+    if let Err(mistakes) = state.config.check_runner(&runner) {
         return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, mistakes.to_string()));
     }
-    if state.runners.get(&runner.name).is_some() {
-        let why = format!("there is a runner {} already; `track runner remove` forgets it", runner.name);
+    let name = runner.name.clone();
+    if state.is_from_file(&name) {
+        let why = format!("runner {name} stands in track.toml: change it there and restart");
         return Err(Refused(StatusCode::CONFLICT, why));
     }
-    let mut tx = state.db.begin().await?;
-    db::runners::add(&mut tx, &runner, state.clock.now()).await?;
-    tx.commit().await?;
-    let name = runner.name.clone();
+    let known = state.runners.get(&name).map(|machine| machine.config().clone());
+    let runner = match &known {
+        Some(known) => pinned_anew(known, &runner).ok_or_else(|| {
+            let why = "there is a runner {name} already. With its host, user, port and root, its host key is pinned anew; \
+                       for all else, `track runner remove` forgets it";
+            Refused(StatusCode::CONFLICT, why.replace("{name}", &name))
+        })?,
+        None => runner,
+    };
+    store_runner(&state, &name, Some(&runner)).await?;
     if let Err(error) = state.runners.add(runner).await {
-        let mut tx = state.db.begin().await?;
-        db::runners::remove(&mut tx, &name).await?;
-        tx.commit().await?;
+        store_runner(&state, &name, known.as_ref()).await?;
         return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}")));
     }
     state.slots_changed.notify_one();
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(Added { again: known.is_some() }))
+}
+
+/// A known machine with the host key that it is given now, so that one which was set up anew is reached again while its runs live.
+fn pinned_anew(known: &RunnerConfig, given: &RunnerConfig) -> Option<RunnerConfig> {
+    let place = |runner: &RunnerConfig| {
+        (runner.transport, runner.host.clone(), runner.user.clone(), runner.port.unwrap_or(22), runner.root.clone())
+    };
+    let is_pinned = given.transport == Transport::Ssh && given.host_key.is_some();
+    (is_pinned && place(known) == place(given)).then(|| RunnerConfig {
+        host_key: given.host_key.clone(),
+        known_hosts_path: None,
+        ..known.clone()
+    })
+}
+
+/// Stores a runner in the place of what was stored by its name.
+async fn store_runner(state: &ApiState, name: &str, runner: Option<&RunnerConfig>) -> Result<(), Refused> {
+    let mut tx = state.db.begin().await?;
+    db::runners::remove(&mut tx, name).await?;
+    if let Some(runner) = runner {
+        db::runners::add(&mut tx, runner, state.clock.now()).await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 async fn remove_runner(State(state): State<ApiState>, Path(name): Path<String>) -> Result<StatusCode, Refused> {

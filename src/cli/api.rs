@@ -3,7 +3,7 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `GET /api/v1/runners` | list of [`RunnerRow`] |
-//! | `POST /api/v1/runners` with a `RunnerConfig` | nothing |
+//! | `POST /api/v1/runners` with a `RunnerConfig` | [`Added`] |
 //! | `DELETE /api/v1/runners/{name}` | nothing |
 //! | `POST /api/v1/runners/{name}/check` | list of [`Check`] |
 //! | `POST /api/v1/hostkey` with a [`HostKeyQuery`] | list of [`HostKey`] |
@@ -20,7 +20,7 @@ use crate::model::Millis;
 /// One runner and how it is doing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunnerRow {
-    /// As configured.
+    /// As configured, with no more of the prelude than whether there is one.
     pub config: RunnerConfig,
     /// Whether it stands in `track.toml`, where only an editor changes it.
     pub from_file: bool,
@@ -28,6 +28,13 @@ pub struct RunnerRow {
     pub live: u32,
     /// `ready`, or what keeps it from working.
     pub state: String,
+}
+
+/// What adding a runner did.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Added {
+    /// It was there already: its host key is pinned anew, and nothing else has changed.
+    pub again: bool,
 }
 
 /// One line of a check: what was looked at, and what to do if it is missing.

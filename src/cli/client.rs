@@ -76,11 +76,6 @@ impl Client {
         read(&self.send(Method::POST, path, serde_json::to_vec(body)?.into()).await?)
     }
 
-    /// Sends `body` to `path`, of which no answer but success is expected.
-    pub async fn put_in(&self, path: &str, body: &impl Serialize) -> anyhow::Result<()> {
-        self.send(Method::POST, path, serde_json::to_vec(body)?.into()).await.map(drop)
-    }
-
     /// Deletes `path`.
     pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.send(Method::DELETE, path, Bytes::new()).await.map(drop)
@@ -162,7 +157,6 @@ mod tests {
         let client = client(home.path()).await;
         assert_eq!(client.get::<Value>("/list?limit=3").await.unwrap(), json!(["limit=3"]));
         assert_eq!(client.post::<Value>("/echo", &json!({"a": 1})).await.unwrap(), json!({"a": 1}));
-        client.put_in("/echo", &json!(null)).await.unwrap();
     }
 
     #[tokio::test]

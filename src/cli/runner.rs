@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Program;
-use super::api::{Check, HostKey, HostKeyQuery, PublicKey, RunnerRow};
+use super::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, RunnerRow};
 use super::client::{Client, reach};
 use super::table::{checks, table};
 use crate::config::{Config, Mistake, Mistakes, RunnerConfig, Sandbox, Transport, is_host_key, is_name};
@@ -20,9 +20,12 @@ use crate::logging::visible;
 pub enum RunnerCommand {
     /// Add a machine: pin its host key, install the bot's public key, check it
     ///
-    /// The machine is one on which agents will work: Linux with sshd, bash, git and the agents. It needs no GitHub login.
+    /// The machine is one on which agents will work: Linux with sshd, bash, git, util-linux, bubblewrap and the agents. It needs no GitHub login.
     ///
     /// The host key is shown for comparison and pinned; the public key that is shown goes into ~/.ssh/authorized_keys of the account there.
+    ///
+    /// For a machine that was set up anew and shows another host key: add it again with the same host, user, port and root. Only its
+    /// pinned key is replaced, and its live runs go on.
     Add(Box<AddArgs>),
     /// List runners with their state
     List {
@@ -228,8 +231,13 @@ async fn add(
         }
         runner.host_key = Some(shown.key.clone());
     }
-    client.put_in("/api/v1/runners", &runner).await?;
-    dialogue.say(&format!("{} is added.\n", runner.name));
+    let added: Added = client.post("/api/v1/runners", &runner).await?;
+    dialogue.say(&match added.again {
+        true => {
+            format!("{}, which was there, has its host key pinned anew; nothing else of it is changed.\n", runner.name)
+        }
+        false => format!("{} is added.\n", runner.name),
+    });
     if runner.transport == Transport::Ssh && runner.key_path.is_none() {
         let key: PublicKey = client.get("/api/v1/key").await?;
         let user = runner.user.as_deref().unwrap_or_default();
@@ -351,7 +359,12 @@ mod tests {
         let routes = Router::new()
             .route("/api/v1/hostkey", post(async || Json(json!([{"key": "ssh-dss AAAA", "fingerprint": "SHA256:old"}, {"key": KEY, "fingerprint": "SHA256:abc"}]))))
             .route("/api/v1/key", get(async || Json(json!({"public_key": "ssh-ed25519 BBBB track"}))))
-            .route("/api/v1/runners", post(async move |Json(runner): Json<Value>| store.lock().unwrap().push(runner)))
+            .route("/api/v1/runners", post(async move |Json(runner): Json<Value>| {
+                let mut stored = store.lock().unwrap();
+                let again = stored.iter().any(|known| known["name"] == runner["name"]);
+                stored.push(runner);
+                Json(Added { again })
+            }))
             .route("/api/v1/runners/build-1/check", post(async || Json([git, missing])));
         let listener = UnixListener::bind(home.join("track.sock")).unwrap();
         tokio::spawn(async move { axum::serve(listener, routes).await });

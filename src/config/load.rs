@@ -67,6 +67,8 @@ fn read(env: &dyn Fn(&str) -> Option<String>, cwd: &Path) -> (Config, Vec<Mistak
         }
     }
     config.github = read_app(&sources, &resolve, &mut mistakes);
+    let key_path = sources.get("GITHUB_APP_PRIVATE_KEY_PATH").map(|path| resolve(&path));
+    config.secret_files = key_path.into_iter().chain([cwd.join(".env")]).filter(|path| path.exists()).collect();
     config.sign_in = read_sign_in(&sources, &mut mistakes);
     if let Some(url) = sources.get("DATABASE_URL") {
         check_database_url(&url, &mut mistakes);

@@ -4,6 +4,7 @@
 //! Every mistake is one message that names the setting, what is wrong and how to set it; all mistakes are told at once.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,7 +26,7 @@ mod tests;
 pub use load::{load, load_with_app, log_settings};
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;
-pub use runner::{is_host, is_host_key, is_name, is_user, merge_runners};
+pub use runner::{check_root, is_host, is_host_key, is_name, is_user, merge_runners};
 
 /// Everything that `track serve` runs by.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Config {
     pub sign_in: Option<SignInConfig>,
     /// State: database, keys, mirrors, journals.
     pub home: PathBuf,
+    /// Files outside of it that hold secrets: the App's key and `.env`, where they are there.
+    pub secret_files: Vec<PathBuf>,
     /// `sqlite://…`; PostgreSQL comes later.
     pub database_url: String,
     /// Where HTTP is served.
@@ -77,6 +80,7 @@ impl Config {
             sign_in: None,
             database_url: load::sqlite_url(&home),
             home,
+            secret_files: Vec::new(),
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
             public_url: None,
             admins: Vec::new(),
@@ -108,13 +112,31 @@ impl Config {
         BUILT_IN_AGENTS.into_iter().chain(self.agents.keys().map(String::as_str))
     }
 
-    /// All that is wrong with a runner, its agent included.
+    /// All that is wrong with a runner as one of this bot's.
     pub fn check_runner(&self, runner: &RunnerConfig) -> Result<(), Mistakes> {
         let mut found = runner.validate().err().map_or_else(Vec::new, |mistakes| mistakes.0);
         if let Some(agent) = runner.agent.as_deref().filter(|agent| !self.knows_agent(agent)) {
             found.push(load::unknown_agent(&format!("runner {:?}: agent", runner.name), agent, self.agent_names()));
         }
+        if runner.transport == Transport::Local {
+            let bound = runner.read_only.iter().chain(&runner.read_write);
+            for path in bound.filter(|path| at_home(path).starts_with(&self.home)) {
+                found.push(Mistake::new(
+                    format!("runner {:?}: read_only or read_write", runner.name),
+                    format!("has {path:?}, which lies in TRACK_HOME"),
+                    "keep what agents need elsewhere: TRACK_HOME holds the bot's keys and database",
+                ));
+            }
+        }
         Mistakes::none_or(found, ())
+    }
+}
+
+/// A path of a local runner, as this account means it.
+fn at_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
     }
 }
 
@@ -216,7 +238,7 @@ pub fn minutes(n: u32) -> Duration {
 }
 
 /// One machine that executes runs, as written in `track.toml` or kept in the database (as the same JSON).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunnerConfig {
     /// Its name: letters, digits, `.`, `_`, `-`.
@@ -288,6 +310,19 @@ impl RunnerConfig {
             read_only: Vec::new(),
             read_write: Vec::new(),
         }
+    }
+
+    /// As it may be shown: a prelude may export secrets, so only whether there is one is told.
+    pub fn shown(&self) -> Self {
+        let prelude = if self.prelude.is_empty() { "" } else { "(set, not shown)" };
+        Self { prelude: prelude.to_owned(), ..self.clone() }
+    }
+}
+
+impl fmt::Debug for RunnerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = serde_json::to_string(&self.shown()).map_err(|_| fmt::Error)?;
+        write!(f, "RunnerConfig {shown}")
     }
 }
 

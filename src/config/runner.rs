@@ -13,7 +13,7 @@ const HOST_KEY_TYPES: [&str; 5] =
     ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"];
 
 impl RunnerConfig {
-    /// Everything wrong with this runner by itself; whether its agent exists is for [`super::Config::check_runner`].
+    /// Everything wrong with this runner by itself; whether it fits this bot is for [`super::Config::check_runner`].
     pub fn validate(&self) -> Result<(), Mistakes> {
         let mut found = Findings { runner: &self.name, mistakes: Vec::new() };
         if !is_name(&self.name) {
@@ -27,7 +27,7 @@ impl RunnerConfig {
             Transport::Ssh => self.validate_ssh(&mut found),
             Transport::Local => self.validate_local(&mut found),
         }
-        if let Err(problem) = check_folder(&self.root, Text::Plain) {
+        if let Err(problem) = check_root(&self.root) {
             found.add("root", &problem, "name a folder of the bot's own on the runner, such as ~/track or /srv/track");
         }
         if self.slots == 0 || self.slots > MAX_SLOTS {
@@ -42,11 +42,15 @@ impl RunnerConfig {
         }
         for (key, paths) in [("read_only", &self.read_only), ("read_write", &self.read_write)] {
             for path in paths {
-                if let Err(problem) = check_folder(path, Text::Any) {
+                if let Err(problem) = check_folder(path) {
                     let remedy = "list files or folders as absolute paths or beginning with ~/";
                     found.add(key, &format!("has {path:?}, which {problem}"), remedy);
                 }
             }
+        }
+        if self.network == Network::Relay {
+            let problem = "is \"relay\", which this version cannot do yet";
+            found.add("network", problem, "set it to \"open\" or \"none\"");
         }
         if self.sandbox == Sandbox::None && self.network != Network::Open {
             let remedy = "set sandbox = \"bubblewrap\", or leave network out";
@@ -166,18 +170,24 @@ impl Findings<'_> {
     }
 }
 
-/// Which characters a path may have.
-#[derive(PartialEq, Eq)]
-enum Text {
-    /// Those that mean themselves in a shell and in a git URL: the path becomes part of both.
-    Plain,
-    /// All but control characters: the path is only ever handed over as data.
-    Any,
+/// What is wrong with the folder of the bot's own on a runner, as a predicate. It becomes part of commands and of git URLs, so every
+/// character means itself in both.
+pub fn check_root(root: &str) -> Result<(), String> {
+    check_folder(root)?;
+    let usable = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if let Some(c) = root.chars().skip(1).find(|&c| !usable(c)) {
+        return Err(format!("contains {c:?}"));
+    }
+    let rest = root.strip_prefix("~/").or_else(|| root.strip_prefix('/')).unwrap_or_default();
+    match rest.strip_suffix('/').unwrap_or(rest).split('/').find(|part| matches!(*part, "" | ".")) {
+        Some(part) => Err(format!("contains /{part}/")),
+        None => Ok(()),
+    }
 }
 
 /// What is wrong with a path on a runner, as a predicate. The whole disk and the whole home are refused: the first hides nothing from
 /// an agent, and a cleanup of the second would be a disaster (B43).
-fn check_folder(path: &str, text: Text) -> Result<(), String> {
+fn check_folder(path: &str) -> Result<(), String> {
     if !(path.starts_with('/') || path.starts_with("~/") || path == "~") {
         return Err("is not absolute and does not begin with ~/".to_owned());
     }
@@ -187,11 +197,7 @@ fn check_folder(path: &str, text: Text) -> Result<(), String> {
     if path.split('/').any(|part| part == "..") {
         return Err("contains ..".to_owned());
     }
-    let usable = |c: char| match text {
-        Text::Plain => c.is_ascii_alphanumeric() || "/._-+@".contains(c),
-        Text::Any => !c.is_control(),
-    };
-    match path.strip_prefix('~').unwrap_or(path).chars().find(|&c| !usable(c)) {
+    match path.chars().find(|c| c.is_control()) {
         Some(c) => Err(format!("contains {c:?}")),
         None => Ok(()),
     }
@@ -279,6 +285,12 @@ mod tests {
             "/srv/a b",
             "/srv/$HOME",
             "/srv/a\nb",
+            "/srv/a@b",
+            "/srv/a+b",
+            "/srv//track",
+            "/srv/./track",
+            "~//track",
+            "//srv/track",
         ] {
             let runner = RunnerConfig { root: root.to_owned(), ..ssh() };
             assert_eq!(problems(&runner).len(), 1, "{root:?}");
@@ -322,6 +334,12 @@ mod tests {
     }
 
     #[test]
+    fn a_network_rule_that_nothing_carries_out_is_refused() {
+        let runner = RunnerConfig { network: Network::Relay, ..ssh() };
+        assert_eq!(problems(&runner), ["runner \"build-1\": network is \"relay\", which this version cannot do yet"]);
+    }
+
+    #[test]
     fn a_runner_in_both_places_is_a_mistake() {
         let other = || RunnerConfig { name: "build-2".to_owned(), ..ssh() };
         let merged = merge_runners(vec![ssh()], vec![other()]).unwrap();
@@ -334,6 +352,18 @@ mod tests {
           runner "build-1" is in track.toml and was also added by `track runner add` or on the page
             -> rename or delete it in track.toml, or take that out, run `track runner remove build-1`, and put it back
         "#);
+    }
+
+    // T45
+    #[test]
+    fn what_is_shown_of_a_runner_has_no_secrets() {
+        let runner = RunnerConfig { prelude: "export KEY=sk-canary".to_owned(), ..ssh() };
+        let debug = format!("{runner:?}");
+        assert!(
+            debug.contains("build-1") && debug.contains("(set, not shown)") && !debug.contains("canary"),
+            "{debug}"
+        );
+        assert_eq!(ssh().shown(), ssh());
     }
 
     #[test]

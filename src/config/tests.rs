@@ -238,6 +238,33 @@ fn urls_lose_their_trailing_slashes_and_must_be_plain() {
     }
 }
 
+// T28
+#[test]
+fn what_holds_the_bots_secrets_is_not_bound() {
+    let place = Place::new().file(".env", "TRACK_HOME=/srv/bot/state\n").file("app.pem", "").env("HOME", "/home/bot");
+    let place = place.env("GITHUB_APP_PRIVATE_KEY_PATH", "app.pem").file(
+        "track.toml",
+        r#"
+[[runners]]
+name = "here"
+transport = "local"
+read_only = ["/srv/bot", "/srv/bot/state"]
+read_write = ["/srv/bot/state/keys", "/srv/bot/stately"]
+"#,
+    );
+    let problems = place.problems();
+    let problems: Vec<&String> = problems.iter().filter(|problem| problem.contains("runner")).collect();
+    assert_eq!(
+        problems,
+        [
+            "track.toml line 2: runner \"here\": read_only or read_write has \"/srv/bot/state\", which lies in TRACK_HOME",
+            "track.toml line 2: runner \"here\": read_only or read_write has \"/srv/bot/state/keys\", which lies in TRACK_HOME",
+        ]
+    );
+    let place = Place::new().with_app().file(".env", "");
+    assert_eq!(place.load().unwrap().secret_files.last(), Some(&place.path().join(".env")));
+}
+
 #[test]
 fn a_whole_track_toml_is_read() {
     let place = Place::new().env("HOME", "/home/bot").file(

@@ -223,7 +223,7 @@ fn read_runner<'a>(reader: &mut Reader<'a>, at: &Range<usize>, table: &mut Table
     let example = r#"prelude = 'export PATH="$HOME/.local/bin:$PATH"'"#;
     reader.set(table, "prelude", example, &mut runner.prelude);
     reader.set::<Sandbox>(table, "sandbox", r#"sandbox = "bubblewrap", or "none""#, &mut runner.sandbox);
-    reader.set::<Network>(table, "network", r#"network = "open", "relay" or "none""#, &mut runner.network);
+    reader.set::<Network>(table, "network", r#"network = "open" or "none""#, &mut runner.network);
     reader.set(table, "read_only", r#"read_only = ["~/.local"]"#, &mut runner.read_only);
     reader.set(table, "read_write", r#"read_write = ["~/.codex"]"#, &mut runner.read_write);
     for path in [&mut runner.key_path, &mut runner.known_hosts_path].into_iter().flatten() {

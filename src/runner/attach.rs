@@ -11,6 +11,9 @@ use super::error::RunnerError;
 use super::host::{ChannelLane, Host, HostError, Process};
 use super::wire::{lost, read_line};
 
+/// Lines that the account's own shell may print before the script says its first word.
+const FOREIGN_LINES: usize = 50;
+
 /// Bytes of a journal as they come. Dropping it ends what it started on the runner, and nothing else there.
 pub struct Attach {
     stdout: BufReader<Pin<Box<dyn AsyncRead + Send>>>,
@@ -25,22 +28,28 @@ impl Attach {
     pub(super) async fn open(host: &dyn Host, command: &str) -> Result<Option<Self>, RunnerError> {
         let Process { stdin, stdout, stderr, wait } = host.exec(command, ChannelLane::Lasting).await?;
         let mut stdout = BufReader::with_capacity(64 * 1024, stdout);
-        match read_line(&mut stdout).await?.as_deref() {
-            Some("attached") => Ok(Some(Self { stdout, wait: Some(wait), _stdin: stdin, stderr: Some(stderr) })),
-            Some(line) => Err(match line.strip_prefix("error ") {
-                Some(error) => RunnerError::stated(error),
-                None => RunnerError::Protocol(format!("{line:?} is no answer to attach")),
-            }),
-            None => {
-                drop((stdin, stdout, stderr));
-                match wait.await? {
-                    127 => Ok(None),
-                    code => {
-                        Err(RunnerError::Protocol(format!("attach ended with exit code {code} and without an answer")))
+        for _ in 0..=FOREIGN_LINES {
+            match read_line(&mut stdout).await?.as_deref() {
+                Some("attached") => {
+                    return Ok(Some(Self { stdout, wait: Some(wait), _stdin: stdin, stderr: Some(stderr) }));
+                }
+                Some(line) => {
+                    if let Some(error) = line.strip_prefix("error ") {
+                        return Err(RunnerError::stated(error));
                     }
+                }
+                None => {
+                    drop((stdin, stdout, stderr));
+                    return match wait.await? {
+                        127 => Ok(None),
+                        code => Err(RunnerError::Protocol(format!(
+                            "attach ended with exit code {code} and without an answer"
+                        ))),
+                    };
                 }
             }
         }
+        Err(RunnerError::Protocol(format!("none of {FOREIGN_LINES} lines is an answer to attach")))
     }
 
     /// The next bytes; `None` once the supervisor is gone. A lost connection is an error, and the last item. Safe to cancel.

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use sha2::{Digest, Sha256};
 
 use super::host::HostError;
+use crate::config::check_root;
 
 /// The script that does everything on a runner.
 pub(super) const SCRIPT: &str = include_str!("runner.sh");
@@ -23,15 +24,11 @@ pub(super) struct Layout {
 impl Layout {
     /// Refuses a root or instance that could mean anything else in a shell than the path it is.
     pub fn new(root: &str, instance: &str) -> Result<Self, HostError> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let rest = root.strip_prefix("~/").or_else(|| root.strip_prefix('/')).unwrap_or_default();
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let sound = rest.split('/').all(|part| !matches!(part, "" | "." | "..") && part.bytes().all(plain));
-        if !sound {
-            return Err(HostError::Setup(format!(
-                "has the root {root:?}; it must be an absolute path or ~/…, of letters, digits, '.', '_' and '-'"
-            )));
-        }
+        check_root(root).map_err(|problem| {
+            HostError::Setup(format!(
+                "has the root {root:?}, which {problem}; it must be an absolute path or ~/…, of letters, digits, '.', '_' and '-'"
+            ))
+        })?;
         if !(4..=64).contains(&instance.len()) || !instance.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(HostError::Setup(format!("is given the instance id {instance:?}, which is malformed")));
         }

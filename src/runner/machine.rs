@@ -1,6 +1,7 @@
 //! One runner, as the verbs that the rest of the bot uses: each is one exec of the script, typed.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub struct Machine {
     host: Arc<dyn Host>,
     instance: String,
     min_free: u64,
+    hidden: Vec<PathBuf>,
     /// The script was seen there; a start finds out by itself, git cannot.
     installed: AtomicBool,
 }
@@ -56,12 +58,17 @@ pub struct GitEndpoint {
 impl Machine {
     /// A runner below whose root everything of this `instance` of the bot lies.
     pub fn new(config: RunnerConfig, host: Arc<dyn Host>, instance: String) -> Self {
-        Self { config, host, instance, min_free: MIN_FREE, installed: AtomicBool::new(false) }
+        Self { config, host, instance, min_free: MIN_FREE, hidden: Vec::new(), installed: AtomicBool::new(false) }
     }
 
     /// The same with another limit on free space, in bytes, for machines that are small on purpose.
     pub fn with_min_free(self, bytes: u64) -> Self {
         Self { min_free: bytes, ..self }
+    }
+
+    /// The same with paths of the bot's own, without links in them, that no agent may see, whatever is bound into its sandbox.
+    pub fn hiding(self, hidden: Vec<PathBuf>) -> Self {
+        Self { hidden, ..self }
     }
 
     /// How it is configured.
@@ -82,7 +89,7 @@ impl Machine {
     /// Prepares the workspace, uploads the files and launches the agent, in one exec on a machine that has the script. Repeating it
     /// is harmless: one run and turn is one agent.
     pub async fn start(&self, start: &Start, on_phase: &mut (dyn FnMut(Phase) + Send)) -> Result<Started, RunnerError> {
-        let input = start.request(&self.config, self.min_free)?;
+        let input = start.request(&self.config, &self.hidden, self.min_free)?;
         let command = self.layout()?.verb("start", &[&start.run, &start.fence, &start.turn]);
         let mut on_line = |line: &str| {
             if let Some(phase) = line.strip_prefix("phase ").and_then(|word| word.parse().ok()) {
@@ -111,7 +118,7 @@ impl Machine {
     pub async fn attach(&self, run: RunId, fence: u64, turn: u32, offset: u64) -> Result<Attach, RunnerError> {
         let command = self.layout()?.verb("attach", &[&run, &fence, &turn, &offset]);
         for _ in 0..2 {
-            match Attach::open(&*self.host, &command).await? {
+            match within(SHORT, Attach::open(&*self.host, &command)).await? {
                 Some(attach) => return Ok(attach),
                 None => self.install().await?,
             }
@@ -171,7 +178,7 @@ impl Machine {
     /// Looks at everything that runs need (B04).
     pub async fn check(&self, agents: &[AgentProbe]) -> Result<Vec<Check>, RunnerError> {
         let mut request = Request::default();
-        machine_records(&self.config, &mut request)?;
+        machine_records(&self.config, &self.hidden, &mut request)?;
         request.record("min_free", self.min_free)?;
         for agent in agents {
             request.record("agent", format_args!("{}={}", agent.name, agent.program))?;
@@ -180,7 +187,16 @@ impl Machine {
         let call = Call { command: self.layout()?.verb("check", &[]), lane: ChannelLane::Ordinary, limit: CHECK };
         let answer = self.call(call, &request.into_bytes(), &mut |_| ()).await?;
         let checks = answer.lines("check").map(Check::parse).collect::<Option<Vec<_>>>();
-        checks.filter(|_| answer.line("end").is_some()).ok_or_else(|| answer.broken())
+        let mut checks = checks.filter(|_| answer.line("end").is_some()).ok_or_else(|| answer.broken())?;
+        if let Some(line) = answer.foreign_line(&["check", "end"]) {
+            checks.push(Check {
+                what: "shell".to_owned(),
+                ok: false,
+                found: format!("the account's shell prints text when nobody types: {line:?}"),
+                remedy: Some("guard it in ~/.bashrc".to_owned()),
+            });
+        }
+        Ok(checks)
     }
 
     /// Removes the workspaces and run directories of a thread; refused while one of its runs lives.

@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use super::hostkeys::{self, HostKey};
 use super::keys;
-use super::ssh::{Ssh, SshSettings};
+use super::ssh::{Ssh, SshSettings, check_control_dir};
 use super::{Host, Local, Machine};
 use crate::config::{RunnerConfig, Transport};
 use crate::model::Millis;
@@ -21,8 +21,6 @@ use crate::model::Millis;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a machine that does not answer is passed over by the queue, by the number of times; the last one is repeated.
 const PASSED_OVER: &[Millis] = &[5_000, 10_000, 20_000, 30_000];
-/// A socket's path may have 107 bytes (unix(7)); ssh adds a random suffix and the crate a folder of its own below ours.
-const LONGEST_CONTROL_FOLDER: usize = 50;
 
 /// A machine as the queue sees it.
 #[derive(Clone, Debug)]
@@ -41,6 +39,8 @@ pub struct Slots {
 pub struct Pool {
     home: PathBuf,
     instance: String,
+    /// What agents on this very machine must not see.
+    own: Vec<PathBuf>,
     machines: Mutex<BTreeMap<String, Entry>>,
 }
 
@@ -60,17 +60,29 @@ struct Silence {
 impl Pool {
     /// An empty pool; keys and pinned host keys lie below `home`, everything on the machines below `<root>/<instance>`.
     pub fn new(home: &Path, instance: &str) -> Self {
-        Self { home: home.to_owned(), instance: instance.to_owned(), machines: Mutex::default() }
+        Self {
+            home: home.to_owned(),
+            instance: instance.to_owned(),
+            own: vec![home.to_owned()],
+            machines: Mutex::default(),
+        }
+    }
+
+    /// The same with further files that agents on this very machine must not see.
+    pub fn hiding(mut self, secret_files: &[PathBuf]) -> Self {
+        self.own.extend_from_slice(secret_files);
+        self
     }
 
     /// Adds a machine, or replaces the one of the same name.
     pub async fn add(&self, config: RunnerConfig) -> Result<()> {
         let name = config.name.clone();
-        let host: Arc<dyn Host> = match config.transport {
-            Transport::Local => Arc::new(Local),
-            Transport::Ssh => Arc::new(Ssh::new(self.ssh_settings(&config).await?)?),
+        let (host, own): (Arc<dyn Host>, &[PathBuf]) = match config.transport {
+            Transport::Local => (Arc::new(Local), &self.own),
+            Transport::Ssh => (Arc::new(Ssh::new(self.ssh_settings(&config).await?)?), &[]),
         };
-        let machine = Arc::new(Machine::new(config, host, self.instance.clone()));
+        let hidden = own.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let machine = Arc::new(Machine::new(config, host, self.instance.clone()).hiding(hidden));
         let before = self.lock().insert(name, Entry { machine, out_of_service: None, silence: None });
         if let Some(before) = before {
             before.machine.host().close().await;
@@ -122,7 +134,7 @@ impl Pool {
             && entry.out_of_service.is_none()
         {
             error!(
-                "runner {name} is out of service: {why}. If the machine was reinstalled, remove the runner and add it again"
+                "runner {name} is out of service: {why}. If the machine was set up anew, `track runner add {name}` with its host and user pins the new key, or track.toml if it stands there"
             );
             entry.out_of_service = Some(why.to_owned());
         }
@@ -185,18 +197,32 @@ impl Pool {
     }
 }
 
-/// A private folder for control sockets whose path is short enough for one.
+/// A private folder for control sockets whose path ssh can use.
 fn control_folder(home: &Path, instance: &str) -> Result<PathBuf> {
-    let below_home = home.join("ssh");
-    let folder = if below_home.as_os_str().len() <= LONGEST_CONTROL_FOLDER {
-        below_home
-    } else {
-        std::env::temp_dir().join(format!("track-{}", &instance[instance.len().saturating_sub(10)..]))
-    };
+    let folder = check_control_dir(&home.join("ssh")).or_else(|_| {
+        let name = format!("track-{}", &instance[instance.len().saturating_sub(10)..]);
+        check_control_dir(&std::env::temp_dir().join(name))
+    })?;
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).with_context(|| {
         warn!("{} belongs to somebody else", folder.display());
         format!("{} cannot be made private", folder.display())
     })?;
     Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_sockets_lie_where_ssh_can_use_them() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(control_folder(folder.path(), "0abc1234").unwrap(), folder.path().join("ssh"));
+        for name in ["my track", "a-folder-with-a-name-that-is-longer-than-the-path-of-a-socket-may-be-altogether"] {
+            let elsewhere = control_folder(&folder.path().join(name), "0abc1234").unwrap();
+            assert_eq!(elsewhere, std::env::temp_dir().join("track-0abc1234"));
+            fs::remove_dir(elsewhere).unwrap();
+        }
+    }
 }

@@ -12,7 +12,8 @@
 #     runs/<run>/{lock,fence,canceled,thread,script}  runs/<run>/<turn>/{in,out,sup,started,exit.json}
 # `sup` belongs to the supervisor and is never visible to the agent: spec, env, journal, stderr, last, agent, ns, log.
 #
-# Needs bash 4.4, git, coreutils, util-linux, and bubblewrap where agents are sandboxed.
+# Needs bash 4.4, git 2.31 (GIT_CONFIG_COUNT), coreutils, util-linux 2.33 (setpriv --pdeathsig), and bubblewrap where agents are
+# sandboxed.
 
 # shellcheck disable=SC2015,SC2088,SC2317,SC2016  # `a && b || fail`, a literal tilde, functions called by name, text for another shell
 set -u
@@ -31,7 +32,7 @@ readonly GIT_SECONDS=600         # for git in a workspace, before it is given up
 readonly SYSTEM_PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 declare -A spec=()                 # the single-valued records
-args=() envs=() read_only=() read_write=() agents=()
+args=() envs=() read_only=() read_write=() hides=() agents=()
 verb='' run='' fence=0 turn='' base='' script='' runs='' run_dir='' turn_dir='' lane_dir='' work='' bare=''
 stage='' prepare_lock='' live_lock=''
 
@@ -181,6 +182,7 @@ read_records() {
             env) envs+=("$value") ;;
             ro) read_only+=("$value") ;;
             rw) read_write+=("$value") ;;
+            hide) hides+=("$value") ;;
             agent) agents+=("$value") ;;
             *) spec[${record%%=*}]=$value ;;
         esac
@@ -342,11 +344,13 @@ print_prelude_exports() {
 }
 
 check_machine() {
-    local path free
+    local path free line
     [[ ${spec[sandbox]} == none ]] || type -P bwrap >/dev/null ||
         missing "bubblewrap is not installed" "install the package bubblewrap on the runner, or set sandbox = \"none\""
     type -P git >/dev/null || missing "git is not installed" "install git on the runner"
-    type -P setpriv >/dev/null || missing "setpriv is not installed" "install util-linux on the runner"
+    git_is_new || missing "git is too old: $line" "install git 2.31 or newer on the runner"
+    setpriv --pdeathsig KILL true 2>/dev/null ||
+        missing "setpriv --pdeathsig does not work" "install util-linux 2.33 or newer on the runner"
     free_bytes
     (( free >= ${spec[min_free]:-0} )) ||
         fail disk "$((free / 1048576)) MiB are free below $base, $((spec[min_free] / 1048576)) MiB are needed"
@@ -356,6 +360,14 @@ check_machine() {
         [[ $path == /?* ]] || missing "the path $path of read_only or read_write" "write it as an absolute path or ~/…"
         [[ -e $path ]] || missing "$path does not exist" "make it, or take it out of read_only and read_write"
     done
+}
+
+# Whether the git that is used here knows GIT_CONFIG_COUNT; says its version as $line.
+git_is_new() {
+    local path=$SYSTEM_PATH
+    [[ ${spec[sandbox]-} != none ]] || path=$PATH
+    line=$(env PATH="$path" git --version 2>&1)
+    [[ $line =~ ([0-9]+)\.([0-9]+) ]] && (( BASH_REMATCH[1] > 2 || (BASH_REMATCH[1] == 2 && BASH_REMATCH[2] >= 31) ))
 }
 
 # What is free below $base, as $free.
@@ -461,6 +473,7 @@ base_box() {
 # $box for the agent: its home at the account's own path, so that paths in tools and logins hold.
 agent_box() {
     base_box
+    hide_below /usr
     [[ ${spec[network]} == open ]] || box+=(--unshare-net)
     exec {passwd}<<<"track:x:1000:1000:track:$HOME:/bin/bash"
     exec {group}<<<'track:x:1000:'
@@ -507,7 +520,22 @@ bind_paths() {
         expand "${path#* }"
         place=outside
         [[ $path/ != "$HOME"/* ]] || place=inside
-        [[ $place != "$1" ]] || box+=("$how" "$path" "$path")
+        [[ $place == "$1" ]] || continue
+        box+=("$how" "$path" "$path")
+        hide_below "$path"
+    done
+}
+
+# hide_below <path>: covers what is the bot's own in a bound path. `hide` names it, resolved, where the runner is the bot's machine.
+hide_below() {
+    local hidden shown real
+    (( ${#hides[@]} )) && real=$(realpath -- "$1") || return 0
+    for hidden in "${hides[@]}"; do
+        case $real/ in
+            "$hidden"/*) shown=$1 ;;
+            *) [[ $hidden == "${real%/}"/* ]] && shown=$1${hidden#"${real%/}"} || continue ;;
+        esac
+        if [[ -d $shown ]]; then box+=(--tmpfs "$shown"); elif [[ -e $shown ]]; then box+=(--ro-bind /dev/null "$shown"); fi
     done
 }
 
@@ -543,6 +571,7 @@ place_stage() {
         for entry in "${args[@]}"; do printf 'arg=%s\0' "$entry"; done
         for entry in "${read_only[@]}"; do printf 'ro=%s\0' "$entry"; done
         for entry in "${read_write[@]}"; do printf 'rw=%s\0' "$entry"; done
+        for entry in "${hides[@]}"; do printf 'hide=%s\0' "$entry"; done
         printf '\0'
     } >"$stage/sup/spec" && {
         for entry in "${prelude_exports[@]}" "${envs[@]}"; do printf 'env=%s\0' "$entry"; done
@@ -691,6 +720,8 @@ follow_agent() {
         if (( left <= 0 )); then reason=wall_clock; return; fi
         if (( quiet <= 0 )); then reason=silence; return; fi
         (( quiet > left )) || left=$quiet
+        # A part of a line does not say when it came, so that we look now and then.
+        (( left <= silence / 8 )) || left=$((silence / 8 + 1))
         printf -v wait '%d.%03d' $((left / 1000)) $((left % 1000))
         IFS= read -r -t "$wait" -n $((LINE_KEPT - ${#part})) -u "$output" chunk
         status=$?
@@ -1108,8 +1139,13 @@ verb_check() {
     fi
     for tool in git flock setsid setpriv tail head stat timeout; do
         line=$(type -P "$tool") || { result bad "$tool" "not found" "install git, coreutils and util-linux"; continue; }
-        [[ $tool != git ]] || line=$(git --version 2>&1)
-        result ok "$tool" "$line"
+        if [[ $tool == git ]] && ! git_is_new; then
+            result bad git "$line" "install git 2.31 or newer"
+        elif [[ $tool == setpriv ]] && ! setpriv --pdeathsig KILL true 2>/dev/null; then
+            result bad setpriv "--pdeathsig does not work" "install util-linux 2.33 or newer"
+        else
+            result ok "$tool" "$line"
+        fi
     done
     free_bytes
     used_bytes 10

@@ -21,11 +21,11 @@ use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use self::master::{ControlDir, Master};
-use self::pool::{Channel, Pool};
+use self::pool::{Channel, Pool, REFUSAL_PAUSE};
 use super::{ChannelLane, GitRoute, Host, HostError, Process};
 
 pub use self::config::{check_host, check_user};
-pub(crate) use self::master::one_line;
+pub(crate) use self::master::{check_control_dir, one_line};
 
 /// How long a caller waits for a channel to be given back before a further login is made for it: about what the login would cost.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -155,6 +155,7 @@ impl Shared {
             };
             match spawned.map_err(Trouble::from) {
                 Ok(child) => {
+                    channel.opened();
                     self.keep_spare();
                     return streams::process(child, channel);
                 }
@@ -206,9 +207,13 @@ impl Shared {
                 return Ok(channel);
             }
             let connections = self.pool.len();
+            let paused = || if lane == ChannelLane::Urgent { self.pool.take_paused(lane) } else { None };
             if connections >= MAX_CONNECTIONS {
+                if let Some(channel) = paused() {
+                    return Ok(channel);
+                }
                 // A connection that is passed over after a refusal comes back without a sign, hence the timeout.
-                let _ = timeout(Duration::from_secs(1), changed).await;
+                let _ = timeout(REFUSAL_PAUSE, changed).await;
                 continue;
             }
             if connections > 0 {
@@ -227,12 +232,14 @@ impl Shared {
             if self.attempts.load(Ordering::SeqCst) > seen
                 && let Some(failure) = &login.failure
             {
-                return Err(again(failure));
+                return paused().ok_or_else(|| again(failure));
             }
             if self.pool.len() > 0 && patience.is_none() {
                 continue;
             }
-            self.log_in(&mut login).await?;
+            if let Err(failure) = self.log_in(&mut login).await {
+                return paused().ok_or(failure);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the bot tells a runner to start, and what the runner tells of it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -49,7 +50,12 @@ pub struct Start {
 const REFUSED_NAMES: &[&str] = &["UID", "EUID", "PPID", "BASHOPTS", "SHELLOPTS", "BASH_VERSINFO", "IFS", "LD_PRELOAD"];
 
 impl Start {
-    pub(super) fn request(&self, config: &RunnerConfig, min_free: u64) -> Result<Vec<u8>, RunnerError> {
+    pub(super) fn request(
+        &self,
+        config: &RunnerConfig,
+        hidden: &[PathBuf],
+        min_free: u64,
+    ) -> Result<Vec<u8>, RunnerError> {
         let mut request = Request::default();
         request.record("thread", self.thread)?;
         request.record("lane", self.lane)?;
@@ -61,7 +67,7 @@ impl Start {
         request.record("silence", self.silence.as_millis())?;
         request.record("stdin", self.stdin_file.as_deref().unwrap_or_default())?;
         request.record("min_free", min_free)?;
-        machine_records(config, &mut request)?;
+        machine_records(config, hidden, &mut request)?;
         if self.command.is_empty() {
             return Err(RunnerError::Protocol("the agent has no command".to_owned()));
         }
@@ -86,7 +92,11 @@ impl Start {
 }
 
 /// What of a runner's configuration its script must know.
-pub(super) fn machine_records(config: &RunnerConfig, request: &mut Request) -> Result<(), RunnerError> {
+pub(super) fn machine_records(
+    config: &RunnerConfig,
+    hidden: &[PathBuf],
+    request: &mut Request,
+) -> Result<(), RunnerError> {
     request.record("sandbox", sandbox_word(config.sandbox))?;
     let network = match config.network {
         Network::Open => "open",
@@ -100,6 +110,9 @@ pub(super) fn machine_records(config: &RunnerConfig, request: &mut Request) -> R
     }
     for path in &config.read_write {
         request.record("rw", path)?;
+    }
+    for path in hidden {
+        request.record("hide", path.display())?;
     }
     Ok(())
 }

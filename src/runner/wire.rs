@@ -111,9 +111,15 @@ impl Answer {
         &self.stderr
     }
 
-    /// The script is not on the machine: bash said so and nothing else happened.
+    /// The script is not on the machine: bash said so, and no script answered. What an account prints at each login does not count.
     pub fn lacks_script(&self) -> bool {
-        self.lines.is_empty() && self.code == Some(127)
+        self.code == Some(127) && self.line("end").is_none() && self.line("error").is_none()
+    }
+
+    /// The first line that no script of ours says, where every line of the answer begins with one of these words.
+    pub fn foreign_line(&self, words: &[&str]) -> Option<&str> {
+        let is_ours = |line: &&String| words.iter().any(|word| after_word(line, word).is_some());
+        self.lines.iter().find(|line| !is_ours(line)).map(String::as_str)
     }
 
     /// The error that the script stated, or `None` if it stated none.

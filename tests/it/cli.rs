@@ -75,9 +75,8 @@ async fn a_machine_is_added_checked_used_and_removed() {
     world.agent("await go; answer succeeded 'Nothing to do.'");
     world.serve().await;
     let sshd = world.sshd.as_ref().expect("a machine");
-    let port = sshd.port.to_string();
-    let mut words =
-        vec!["runner", "add", "build-1", "--host", "127.0.0.1", "--port", &port, "--user", &sshd.user, "--yes"];
+    let (port, user) = (sshd.port.to_string(), sshd.user.clone());
+    let mut words = vec!["runner", "add", "build-1", "--host", "127.0.0.1", "--port", &port, "--user", &user, "--yes"];
     words.extend([
         "--prelude",
         &given.prelude,
@@ -121,10 +120,13 @@ async fn a_machine_is_added_checked_used_and_removed() {
         "{:?}",
         printed(&checked)
     );
-    let listed =
-        printed(&world.run_track(&["runner", "list"]).await).0.replace(&port, "PORT").replace(&sshd.user, "USER");
-    let words: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(words[1], ["build-1", "USER@127.0.0.1:PORT", "0/4", "-", "bubblewrap", "database", "ready"]);
+    let listed = printed(&world.run_track(&["runner", "list"]).await).0.replace(&port, "PORT").replace(&user, "USER");
+    let cells: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(cells[1], ["build-1", "USER@127.0.0.1:PORT", "0/4", "-", "bubblewrap", "database", "ready"]);
+
+    // T45
+    let json = printed(&world.run_track(&["runner", "list", "--json"]).await).0;
+    assert!(json.contains(r#""prelude": "(set, not shown)""#) && !json.contains(&given.prelude), "{json}");
 
     let issue = world.issue("Say hello", "").await;
     world.label(issue, "track").await;
@@ -132,6 +134,19 @@ async fn a_machine_is_added_checked_used_and_removed() {
     let refused = world.run_track(&["runner", "remove", "build-1"]).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(printed(&refused).1.contains(&format!("has live runs: {}", run.id)), "{:?}", printed(&refused));
+
+    // T38: set up anew, it shows another key, which is pinned in the place of the first while the run goes on.
+    world.sshd.as_mut().expect("a machine").restart_with_new_host_key();
+    let elsewhere: Vec<&str> = words.iter().copied().chain(["--root", "/srv/track"]).collect();
+    let refused = printed(&world.run_track(&elsewhere).await).1;
+    assert!(refused.contains("With its host, user, port and root, its host key is pinned anew"), "{refused}");
+    let again = world.run_track(&words).await;
+    assert_eq!(again.status.code(), Some(0), "{:?}", printed(&again));
+    assert!(
+        printed(&again).0.contains("\nbuild-1, which was there, has its host key pinned anew"),
+        "{:?}",
+        printed(&again)
+    );
     world.signal("go");
     world.settle().await;
     let runs: serde_json::Value =

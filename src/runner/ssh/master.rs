@@ -98,12 +98,14 @@ pub(super) struct ControlDir {
 impl ControlDir {
     /// Makes a folder below `parent` and writes the ssh configuration into it.
     pub(super) fn make(parent: &Path, config: &str) -> Result<Self, HostError> {
-        let setup = |e: std::io::Error| HostError::Setup(format!("cannot use control_dir {}: {e}", parent.display()));
+        let setup = |e: std::io::Error| {
+            HostError::Setup(format!("cannot use {} for ssh's control sockets: {e}", parent.display()))
+        };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(setup)?;
         let about = fs::metadata(parent).map_err(setup)?;
         if about.uid() != rustix::process::geteuid().as_raw() || about.mode() & 0o022 != 0 {
             return Err(HostError::Setup(format!(
-                "control_dir {} can be written by others; use a folder of the bot's own",
+                "{}, for ssh's control sockets, can be written by others; make it a folder of the bot's own",
                 parent.display()
             )));
         }
@@ -133,14 +135,14 @@ impl Drop for ControlDir {
 }
 
 /// Whether `parent` can hold control sockets: short enough, and plain enough to stand in a command line of git.
-pub(super) fn check_control_dir(parent: &Path) -> Result<PathBuf, HostError> {
+pub(crate) fn check_control_dir(parent: &Path) -> Result<PathBuf, HostError> {
     let absolute = std::path::absolute(parent)
-        .map_err(|e| HostError::Setup(format!("control_dir {} cannot be used: {e}", parent.display())))?;
+        .map_err(|e| HostError::Setup(format!("{} cannot hold ssh's control sockets: {e}", parent.display())))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
     match absolute.to_str() {
         Some(text) if text.len() <= CONTROL_DIR_MAX && text.chars().all(plain) => Ok(absolute),
         _ => Err(HostError::Setup(format!(
-            "control_dir {} cannot hold control sockets: use a path of at most {CONTROL_DIR_MAX} bytes, of letters, digits, '.', '_', '-' and '/'",
+            "{} cannot hold ssh's control sockets: set TRACK_HOME or TMPDIR to a shorter path, of letters, digits, '.', '_', '-' and '/'",
             absolute.display()
         ))),
     }

@@ -17,8 +17,10 @@ const ORDINARY: usize = 8;
 /// Channels of one connection that only urgent execs may take.
 const URGENT: usize = 2;
 
-/// How long a connection that refused a channel is passed over: its sshd still counts channels that we gave back, because what ran in them goes on.
-const REFUSAL_PAUSE: Duration = Duration::from_secs(10);
+/// How long a connection that refused a channel is passed over: its sshd still counts channels that we gave back, because what ran in
+/// them goes on. Doubled with each further refusal, up to [`LONGEST_PAUSE`].
+pub(super) const REFUSAL_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The newest connection, when idle, is let go while the others have this many ordinary channels free: more than a connection's
 /// worth, so that work which comes and goes at the border does not log in each time.
@@ -48,7 +50,9 @@ struct Load {
     /// Of the ordinary ones, those that last as long as an agent works.
     lasting: usize,
     urgent: usize,
-    refused: Option<Instant>,
+    /// Refusals since a channel was opened.
+    refusals: u32,
+    paused_until: Option<Instant>,
 }
 
 /// The share of a connection that a channel is counted against.
@@ -75,8 +79,27 @@ impl<C> Pool<C> {
     /// A free channel for `lane`, of the oldest connection that has one, so that later connections fall idle first.
     pub(super) fn take(self: &Arc<Self>, lane: ChannelLane, now: Instant) -> Option<Channel<C>> {
         let mut slots = self.lock();
-        let (slot, share) =
-            slots.list.iter_mut().find_map(|slot| slot.load.share(lane, now).map(|share| (slot, share)))?;
+        let rested = slots.list.iter_mut().filter(|slot| !slot.load.is_paused(now));
+        self.give(lane, rested)
+    }
+
+    /// A channel of a connection that refused one lately, for what must not wait until it is asked again.
+    pub(super) fn take_paused(self: &Arc<Self>, lane: ChannelLane) -> Option<Channel<C>> {
+        let mut slots = self.lock();
+        let mut by_pause: Vec<_> = slots.list.iter_mut().collect();
+        by_pause.sort_by_key(|slot| slot.load.paused_until);
+        self.give(lane, by_pause.into_iter())
+    }
+
+    fn give<'a>(
+        self: &Arc<Self>,
+        lane: ChannelLane,
+        mut slots: impl Iterator<Item = &'a mut Slot<C>>,
+    ) -> Option<Channel<C>>
+    where
+        C: 'a,
+    {
+        let (slot, share) = slots.find_map(|slot| slot.load.share(lane).map(|share| (slot, share)))?;
         slot.load.count(share, 1);
         Some(Channel { pool: self.clone(), slot: slot.id, share, connection: slot.connection.clone() })
     }
@@ -130,12 +153,17 @@ impl<C> Pool<C> {
 
 impl Load {
     fn is_paused(&self, now: Instant) -> bool {
-        self.refused.is_some_and(|at| now.saturating_duration_since(at) < REFUSAL_PAUSE)
+        self.paused_until.is_some_and(|until| now < until)
     }
 
-    fn share(&self, lane: ChannelLane, now: Instant) -> Option<Share> {
+    fn pause(&mut self, now: Instant) {
+        let pause = REFUSAL_PAUSE.saturating_mul(1 << self.refusals.min(16)).min(LONGEST_PAUSE);
+        self.refusals += 1;
+        self.paused_until = Some(now + pause);
+    }
+
+    fn share(&self, lane: ChannelLane) -> Option<Share> {
         match lane {
-            _ if self.is_paused(now) => None,
             ChannelLane::Urgent if self.urgent < URGENT => Some(Share::Urgent),
             _ if self.ordinary >= ORDINARY => None,
             ChannelLane::Lasting => Some(Share::Lasting),
@@ -169,8 +197,15 @@ impl<C> Channel<C> {
             if slot.load.ordinary + slot.load.urgent <= 1 {
                 slots.list.retain(|slot| slot.id != self.slot);
             } else {
-                slot.load.refused = Some(now);
+                slot.load.pause(now);
             }
+        }
+    }
+
+    /// sshd opened the channel, so the connection is as good as any.
+    pub(super) fn opened(&self) {
+        if let Some(slot) = self.pool.lock().list.iter_mut().find(|slot| slot.id == self.slot) {
+            (slot.load.refusals, slot.load.paused_until) = (0, None);
         }
     }
 
@@ -270,10 +305,34 @@ mod tests {
     fn a_connection_that_refused_is_passed_over_for_a_while() {
         let now = Instant::now();
         let pool = pool(1);
-        let _held = pool.take(ChannelLane::Ordinary, now);
-        pool.take(ChannelLane::Ordinary, now).expect("a free channel").refused(now);
-        assert!(pool.take(ChannelLane::Urgent, now).is_none());
-        assert!(pool.take(ChannelLane::Urgent, now + REFUSAL_PAUSE).is_some());
+        let held = pool.take(ChannelLane::Ordinary, now).expect("a free channel");
+        let mut at = now;
+        for milliseconds in [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000] {
+            pool.take(ChannelLane::Ordinary, at).expect("a free channel").refused(at);
+            let rested = at + Duration::from_millis(milliseconds);
+            assert!(pool.take(ChannelLane::Urgent, rested - Duration::from_millis(1)).is_none());
+            assert!(pool.take(ChannelLane::Urgent, rested).is_some());
+            at = rested;
+        }
+        held.opened();
+        pool.take(ChannelLane::Ordinary, at).expect("a free channel").refused(at);
+        assert!(pool.take(ChannelLane::Ordinary, at + REFUSAL_PAUSE).is_some(), "from the beginning");
+    }
+
+    #[test]
+    fn what_is_urgent_may_ask_the_connection_that_refused_first() {
+        let now = Instant::now();
+        let pool = pool(2);
+        let _held = [pool.take(ChannelLane::Ordinary, now)];
+        let all = take_all(&pool, ChannelLane::Lasting, now);
+        let later = now + Duration::from_millis(100);
+        let mut urgent = take_all(&pool, ChannelLane::Urgent, now);
+        let second = urgent.pop().expect("of the second connection");
+        second.refused(now);
+        urgent.remove(0).refused(later);
+        drop(all);
+        assert!(pool.take(ChannelLane::Urgent, later).is_none());
+        assert_eq!(**pool.take_paused(ChannelLane::Urgent).expect("a channel").connection(), 1);
     }
 
     #[test]

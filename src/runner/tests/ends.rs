@@ -72,10 +72,10 @@ async fn time_and_silence_are_limited() {
         assert!(frames(&turn.journal, "o").len() > 3);
 
         let mut start = lab.agent("echo x; printf partial; setsid sleep 1000");
-        start.silence = Duration::from_millis(300);
+        start.silence = Duration::from_secs(2);
         let (exit, turn) = lab.run(&start).await;
         assert_eq!(exit.reason, ExitReason::Silence);
-        assert!(exit.finished_at - exit.started_at < 2_000, "{exit:?}");
+        assert!(exit.finished_at - exit.started_at < 3_500, "{exit:?}");
         assert_eq!(frames(&turn.journal, "o")[0], "x");
         lab.assert_quiet().await;
     }

@@ -210,6 +210,38 @@ async fn the_sandbox_hides_what_is_ours() {
     assert!(kept.exists(), "the home persists beside the workspace");
 }
 
+// T28: on the bot's own machine a bound path may hold the bot's keys, under whatever name.
+#[tokio::test]
+async fn the_bots_own_files_are_hidden_in_bound_paths() {
+    let lab = Lab::with(Sandbox::Bubblewrap, |config| {
+        let home = Path::new(&config.root).parent().unwrap();
+        for folder in ["srv/bot/keys", "srv/tools"] {
+            std::fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        for file in ["srv/bot/keys/id", "srv/app.pem", "srv/tools/tool"] {
+            std::fs::write(home.join(file), "text\n").unwrap();
+        }
+        std::os::unix::fs::symlink("srv", home.join("link")).unwrap();
+        config.read_only = ["link", "srv"].map(|name| home.join(name).to_str().unwrap().to_owned()).to_vec();
+        config.read_write = vec![home.join("srv/bot/keys").to_str().unwrap().to_owned()];
+    })
+    .await;
+    let start = lab.agent(
+        r#"cd "$3/../../../../../.."; cat {srv,link}/tools/tool {srv,link}/app.pem; ls -A {srv,link}/bot srv/bot/keys"#,
+    );
+    let hidden = ["srv/bot", "srv/app.pem"].map(|name| lab.home.path().join(name).canonicalize().unwrap());
+    lab.give(&start).await;
+    let machine = Machine::new(lab.machine.config().clone(), Arc::new(Local), "lab00001".to_owned());
+    machine.with_min_free(1).hiding(hidden.to_vec()).start(&start, &mut |_| ()).await.unwrap();
+    let turn = lab.end(&start).await;
+    assert_eq!(
+        frames(&turn.journal, "o"),
+        ["text", "text", "link/bot:", "srv/bot:", "keys", "srv/bot/keys:"],
+        "{}",
+        String::from_utf8_lossy(&turn.stderr.unwrap().bytes)
+    );
+}
+
 // T28: an account that is root must not hand the kernel's settings to the agent. They are opened here and not written.
 #[tokio::test]
 async fn the_kernel_cannot_be_set_from_the_sandbox() {
@@ -267,6 +299,32 @@ async fn what_is_missing_is_said() {
     let small = Machine::new(config, Arc::new(Local), "lab00001".to_owned()).with_min_free(u64::MAX >> 1);
     let full = small.start(&start, &mut |_| ()).await.unwrap_err();
     assert!(matches!(full, RunnerError::Disk(_)), "{full:?}");
+}
+
+// B04: an old tool is found before a run needs it.
+#[tokio::test]
+async fn tools_that_are_too_old_are_named() {
+    use std::os::unix::fs::PermissionsExt;
+    for (tool, script, what, remedy) in [
+        ("git", "echo git version 2.30.9", "git version 2.30.9", "install git 2.31 or newer"),
+        ("setpriv", "exit 1", "--pdeathsig does not work", "install util-linux 2.33 or newer"),
+    ] {
+        let lab = Lab::with(Sandbox::None, |config| {
+            let tools = Path::new(&config.root).with_file_name("tools");
+            std::fs::create_dir(&tools).unwrap();
+            std::fs::write(tools.join(tool), format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(tools.join(tool), std::fs::Permissions::from_mode(0o755)).unwrap();
+            config.prelude = format!("export PATH=\"{}:$PATH\"", tools.display());
+        })
+        .await;
+        let start = lab.agent("true");
+        lab.give(&start).await;
+        let lacking = lab.machine.start(&start, &mut |_| ()).await.unwrap_err().to_string();
+        assert!(lacking.contains(what) && lacking.contains(remedy), "{lacking}");
+        let checks = lab.machine.check(&[]).await.unwrap();
+        let check = checks.iter().find(|check| check.what == tool).unwrap();
+        assert_eq!((check.ok, &*check.found, check.remedy.as_deref()), (false, what, Some(remedy)));
+    }
 }
 
 // B07
