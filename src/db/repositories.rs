@@ -31,6 +31,15 @@ pub async fn get(conn: &mut Conn, id: RepositoryId) -> sqlx::Result<Option<Repos
     row.map(|row| read(&row)).transpose()
 }
 
+/// The repositories that are reached through an installation.
+pub async fn of_installation(conn: &mut Conn, installation: InstallationId) -> sqlx::Result<Vec<Repository>> {
+    let rows = sqlx::query("select id, installation_id, owner, name from repository where installation_id = $1")
+        .bind(installation.0)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
 fn read(row: &Row) -> sqlx::Result<Repository> {
     Ok(Repository {
         id: RepositoryId(row.try_get("id")?),

@@ -243,6 +243,15 @@ pub async fn live_of(conn: &mut Conn, thread: ThreadId, lane: Lane) -> sqlx::Res
     row.map(|row| read(&row)).transpose()
 }
 
+/// The live runs of a thread, of both lanes.
+pub async fn live_of_thread(conn: &mut Conn, thread: ThreadId) -> sqlx::Result<Vec<Run>> {
+    let rows = sqlx::query("select * from run where thread_id = $1 and status <> 'done' order by queued_at, id")
+        .bind(thread.to_string())
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
 /// Every live run, first come first.
 pub async fn live(conn: &mut Conn) -> sqlx::Result<Vec<Run>> {
     let rows = sqlx::query("select * from run where status <> 'done' order by queued_at, id").fetch_all(conn).await?;
@@ -585,6 +594,16 @@ pub async fn set_pushed(conn: &mut Conn, id: RunId, pushed: &Sha, pull: Option<N
         .bind(id.to_string())
         .bind(pushed.as_str())
         .bind(pull.map(|n| n.0))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Moves a run's work to another line.
+pub async fn set_line(conn: &mut Conn, id: RunId, line: LineId) -> sqlx::Result<()> {
+    sqlx::query("update run set line_id = $2 where id = $1")
+        .bind(id.to_string())
+        .bind(line.to_string())
         .execute(conn)
         .await?;
     Ok(())

@@ -4,8 +4,8 @@ use tracing::info;
 
 use super::Trouble;
 use super::facts::{self, GitHubFacts};
-use super::feedback;
 use super::screen::{Asked, Screened};
+use super::{feedback, life};
 use crate::agent::BUILT_IN;
 use crate::config::Limits;
 use crate::context::Context;
@@ -17,7 +17,7 @@ use crate::db::runs::Run;
 use crate::db::threads::Thread;
 use crate::db::triggers::Trigger;
 use crate::db::{self, Conn};
-use crate::event::{Envelope, LifeChange, label_trigger_key, trigger_key};
+use crate::event::{Envelope, label_trigger_key, trigger_key};
 use crate::model::{Ask, Kind, LineState, Millis, Number, Place, Reaction, Repository, RunId, Status};
 use crate::queue;
 use crate::report::wording;
@@ -42,6 +42,9 @@ pub async fn apply(
     envelope: &Envelope,
     screened: Screened,
 ) -> Result<(), Trouble> {
+    if let Screened::Installed(installation) = &screened {
+        return life::installation(context, delivery, envelope, installation).await;
+    }
     let repository = envelope.repository.as_ref().zip(envelope.installation).map(|(r, i)| r.through(i));
     let Some(repository) = repository else {
         let (reason, detail) = match screened {
@@ -55,8 +58,10 @@ pub async fn apply(
             ignored(context, delivery, envelope, Some(&repository), reason, &detail).await
         }
         Screened::Life { number, on_pull, change } => {
-            life(context, delivery, envelope, &repository, (number, on_pull, change)).await
+            life::turn(context, (delivery, envelope), &repository, (number, on_pull, change)).await
         }
+        // Handled above: it is about no repository alone.
+        Screened::Installed(_) => Ok(()),
         Screened::Asked(asked) => {
             if let Err(detail) = served(context, envelope, &repository).await? {
                 return ignored(context, delivery, envelope, Some(&repository), "not_allowed", &detail).await;
@@ -84,7 +89,7 @@ async fn served(
     Ok(allow::served(patterns, &repository.name, owner, app_owner))
 }
 
-async fn ignored(
+pub(super) async fn ignored(
     context: &Context,
     delivery: &Delivery,
     envelope: &Envelope,
@@ -108,57 +113,6 @@ async fn ignored(
     if let Some(repository) = repository {
         db::repositories::upsert(&mut tx, repository, delivery.received_at).await?;
     }
-    db::decisions::insert(&mut tx, &record, now).await?;
-    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-/// The pull request of a line took a turn: the next dispatch goes by what GitHub says of it now, because deliveries overtake each other (T05).
-async fn life(
-    context: &Context,
-    delivery: &Delivery,
-    envelope: &Envelope,
-    repository: &Repository,
-    (number, on_pull, _change): (Number, bool, LifeChange),
-) -> Result<(), Trouble> {
-    let not_used = "it changes nothing for track";
-    let line = match on_pull {
-        true => db::lines::by_pull(&mut *context.db.read().await?, repository.id, number).await?,
-        false => None,
-    };
-    let Some(line) = line else {
-        return ignored(context, delivery, envelope, Some(repository), "not_used", not_used).await;
-    };
-    let ended = facts::ended(facts::pull_of(context, repository, number).await?.as_ref());
-    let now = context.clock.now();
-    let mut tx = context.db.begin().await?;
-    let open = db::lines::open_of(&mut tx, line.thread).await?;
-    let turn = match (line.state, ended) {
-        (LineState::Open, Some(ended)) => Some((ended, "the next dispatch opens a new line")),
-        // A line that was opened since is the one to go on with.
-        (LineState::Merged | LineState::Closed, None) if open.is_none() => {
-            Some((LineState::Open, "the next dispatch goes on with it"))
-        }
-        _ => None,
-    };
-    let Some((state, next)) = turn else {
-        drop(tx);
-        return ignored(context, delivery, envelope, Some(repository), "not_used", not_used).await;
-    };
-    let thread = db::threads::get(&mut tx, line.thread).await?;
-    db::lines::set_state(&mut tx, line.id, state).await?;
-    let record = Record {
-        delivery: Some(delivery.id.clone()),
-        repository: Some(repository.id),
-        number: Some(thread.number),
-        trigger: None,
-        run: None,
-        actor: envelope.sender.as_ref().map(|sender| sender.account.login.clone()),
-        verdict: "noted",
-        reason: state.to_string(),
-        detail: format!("pull request #{number} is {state}; {next}"),
-    };
     db::decisions::insert(&mut tx, &record, now).await?;
     db::deliveries::handled(&mut tx, delivery.seq, now).await?;
     tx.commit().await?;

@@ -6,6 +6,7 @@
 mod apply;
 mod facts;
 pub mod feedback;
+mod life;
 mod screen;
 pub mod sweep;
 

@@ -1,6 +1,6 @@
 //! What a delivery may be about, by itself: pure, before anybody is asked. Most deliveries end here.
 
-use crate::event::{self, Envelope, Event, IssueText, LifeChange, ReviewState, Said};
+use crate::event::{self, Envelope, Event, Installation, IssueText, LifeChange, ReviewState, Said};
 use crate::model::{Account, Number, Place, looks_marked};
 use crate::trigger::choose::read_label;
 use crate::trigger::command;
@@ -19,6 +19,8 @@ pub enum Screened {
     },
     /// Somebody may want something.
     Asked(Box<Asked>),
+    /// Where the App is installed changed.
+    Installed(Installation),
     /// A pull request or issue took a turn.
     Life {
         /// Which.
@@ -56,6 +58,9 @@ pub struct Asked {
 /// Screens a delivery.
 pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
     let ignored = |reason, detail: &str| Screened::Ignored { reason, detail: detail.to_owned() };
+    if let Event::Installation(installation) = &envelope.event {
+        return Screened::Installed(installation.clone());
+    }
     let (Some(number), Some(sender)) = (envelope.number, &envelope.sender) else {
         return match &envelope.event {
             Event::Ignored { why } => ignored("not_used", why),
@@ -65,7 +70,8 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
     match &envelope.event {
         Event::Ignored { why } => ignored("not_used", why),
         Event::Unlabeled(_) => ignored("not_used", "taking a label off starts nothing"),
-        Event::Installation(_) => ignored("not_used", "a change of the installation starts nothing"),
+        // Told apart above, for it names no issue.
+        Event::Installation(_) => ignored("not_used", "it changes nothing for track"),
         Event::Life(life) => Screened::Life { number, on_pull: life.on_pull, change: life.change },
         Event::Labeled(_) | Event::Said(_) if sender.is_bot => {
             ignored("bot", "apps are not obeyed, nor is track itself")

@@ -12,6 +12,8 @@ pub struct Waiting {
     pub repository: RepositoryId,
     /// The runner that it must go to: named by the request, or where its agent may be already.
     pub runner: Option<String>,
+    /// The runner that it would rather go to, as long as that answers: the workspace and the session are there.
+    pub prefers: Option<String>,
     /// Not before this time.
     pub not_before: Millis,
     /// Runs at once in its repository, as far as server and repository allow.
@@ -77,6 +79,12 @@ fn turn_of(run: &Waiting, busy: &[Busy], runners: &[Slots], most: u32, now: Mill
     if !eligible.iter().any(|runner| answers(runner)) {
         return wait("its runner does not answer; it is asked again shortly".into());
     }
+    let preferred: Vec<&Slots> = eligible
+        .iter()
+        .filter(|runner| answers(runner) && run.prefers.as_ref() == Some(&runner.name))
+        .copied()
+        .collect();
+    let eligible = if preferred.is_empty() { eligible } else { preferred };
     let load = |name: &str| busy.iter().filter(|other| other.runner == name).count();
     eligible
         .into_iter()
@@ -103,6 +111,7 @@ mod tests {
             id: RunId::new(),
             repository: RepositoryId(repository),
             runner: runner.map(str::to_owned),
+            prefers: None,
             not_before: 0,
             per_repository: 2,
         }
@@ -141,6 +150,16 @@ mod tests {
         assert_eq!(turns(&one, &[], &[silent(2), slots("b", 1)]), [Turn::Start("b".into())]);
         assert_eq!(turns(&one, &[], &[silent(1)]), [Turn::Start("a".into())]);
         assert!(matches!(&turns(&one, &[], &[silent(2)])[0], Turn::Wait(why) if why.contains("does not answer")));
+    }
+
+    #[test]
+    fn work_that_goes_on_waits_for_its_runner_unless_that_is_away() {
+        let one = [Waiting { prefers: Some("b".into()), ..waiting(1, None) }];
+        let full = [Busy { repository: RepositoryId(9), runner: "b".into() }];
+        assert_eq!(turns(&one, &[], &[slots("a", 8), slots("b", 1)]), [Turn::Start("b".into())]);
+        assert!(matches!(&turns(&one, &full, &[slots("a", 8), slots("b", 1)])[0], Turn::Wait(_)));
+        let away = Slots { silent_until: Some(9), ..slots("b", 1) };
+        assert_eq!(turns(&one, &[], &[slots("a", 8), away]), [Turn::Start("a".into())]);
     }
 
     #[test]

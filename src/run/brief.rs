@@ -13,7 +13,7 @@ use crate::db;
 use crate::db::lines::Line;
 use crate::db::runs::Run;
 use crate::github::{ApiError, issues, permission};
-use crate::model::{Ask, Feedback, Kind, Millis, Number, Repository, Session};
+use crate::model::{Ask, Feedback, Kind, Millis, Number, Place, Repository, Session};
 use crate::trigger::policy::Policy;
 
 /// Comments of a conversation that are considered for the prompt, newest kept.
@@ -52,7 +52,8 @@ pub async fn gather(
         .into_iter()
         .filter(|earlier| earlier.id != run.id && earlier.fence > 0)
         .collect();
-    let feedback = match line.pull {
+    let acts_on_feedback = run.kind == Kind::FollowUp || asked_in_review(context, run).await?;
+    let feedback = match line.pull.filter(|_| acts_on_feedback) {
         Some(pull) => open_feedback(context, repository, run, (line, pull), (&earlier, policy)).await?,
         None => Feedback::default(),
     };
@@ -61,6 +62,12 @@ pub async fn gather(
         Kind::Task | Kind::Review => (None, None),
     };
     Ok(Brief { feedback, resumed, note })
+}
+
+/// A dispatch that stands in a review is one run with what the review says (B01).
+async fn asked_in_review(context: &Context, run: &Run) -> Result<bool, PlanError> {
+    let triggers = db::triggers::of_run(&mut *context.db.read().await?, run.id).await?;
+    Ok(triggers.iter().any(|trigger| matches!(trigger.place, Place::Review(_))))
 }
 
 async fn open_feedback(

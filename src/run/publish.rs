@@ -18,6 +18,7 @@ use crate::db::runs::{Ending, Run, Work};
 use crate::db::{self, Conn};
 use crate::git::checks::{self, DiffStat};
 use crate::git::paths::{self, PathPolicy};
+use crate::git::rebase::{Rebased, rebase};
 use crate::git::{self, Fetch, GitError, LineBranch, Push, PushOutcome, Remote};
 use crate::github::{ApiError, pulls};
 use crate::model::{Kind, Millis, Number, Outcome, Place, Reaction, Reason, Repository, Sha, Status};
@@ -170,25 +171,87 @@ async fn deliver(
     result: &Sha,
 ) -> Result<(), Undelivered> {
     let line_id = run.line.context("work belongs to a line")?;
-    let line = db::lines::get(&mut *context.db.read().await?, line_id).await?;
+    let mut line = db::lines::get(&mut *context.db.read().await?, line_id).await?;
     let base = run.base_branch.clone().context("a base branch was chosen before the agent started")?;
-    if run.pushed.as_ref() != Some(result) {
-        check(context, repository, &base, given, result).await?;
-        push(context, run, repository, (&line, &base), result).await?;
-        let mut tx = context.db.begin().await?;
-        db::runs::set_pushed(&mut tx, run.id, result, None).await?;
-        db::lines::set_published(&mut tx, line.id, &base, result, None).await?;
-        tx.commit().await?;
-        info!("run {} pushed {} to {}", run.id, result.short(), line.branch);
-    }
+    let head = match &run.pushed {
+        Some(pushed) => pushed.clone(),
+        None => {
+            check(context, repository, &base, given, result).await?;
+            let pushed = bring(context, run, repository, (&mut line, &base), (given, result)).await?;
+            let mut tx = context.db.begin().await?;
+            db::runs::set_pushed(&mut tx, run.id, &pushed, None).await?;
+            db::lines::set_published(&mut tx, line.id, &base, &pushed, None).await?;
+            tx.commit().await?;
+            info!("run {} pushed {} to {}", run.id, pushed.short(), line.branch);
+            pushed
+        }
+    };
     if run.pull.is_none() {
         let pull = open_pull(context, run, repository, &line, &base).await?;
         let mut tx = context.db.begin().await?;
-        db::runs::set_pushed(&mut tx, run.id, result, Some(pull)).await?;
-        db::lines::set_published(&mut tx, line.id, &base, result, Some(pull)).await?;
+        db::runs::set_pushed(&mut tx, run.id, &head, Some(pull)).await?;
+        db::lines::set_published(&mut tx, line.id, &base, &head, Some(pull)).await?;
         tx.commit().await?;
     }
     Ok(())
+}
+
+/// Pushes the result. Where somebody else has moved the branch, the agent's commits go on top of theirs, once; where it is gone with its
+/// pull request, they begin a new line.
+async fn bring(
+    context: &Context,
+    run: &Run,
+    repository: &Repository,
+    (line, base): (&mut Line, &str),
+    (given, result): (&Sha, &Sha),
+) -> Result<Sha, Undelivered> {
+    let Some(actual) = push(context, repository, (line, base), (run.lease.as_ref(), result)).await? else {
+        return Ok(result.clone());
+    };
+    let moved = |actual: &str, why: &str| {
+        let detail = format!(
+            "{} is at {actual} on GitHub, and the agent's result {result} does not know that{why}",
+            line.branch
+        );
+        Undelivered::Refused(failed(Reason::BranchMoved, detail))
+    };
+    let Some(actual) = actual else {
+        *line = another_line(context, run, line).await?;
+        return match push(context, repository, (line, base), (None, result)).await? {
+            None => Ok(result.clone()),
+            Some(_) => Err(super::remote_unavailable("the new branch is there already".to_owned()).into()),
+        };
+    };
+    let mirror = context.mirrors.open(repository.id).await?;
+    super::fetch(context, repository, &mirror, Fetch::Heads).await?;
+    if !mirror.has(&actual).await? {
+        return Err(super::remote_unavailable(format!("GitHub does not hand {actual} out yet")).into());
+    }
+    match rebase(&mirror, (given, result), &actual).await? {
+        Rebased::At(tip) => {
+            check(context, repository, base, &actual, &tip).await?;
+            match push(context, repository, (line, base), (Some(&actual), &tip)).await? {
+                None => {
+                    info!("run {} went on top of {}", run.id, actual.short());
+                    Ok(tip)
+                }
+                Some(_) => Err(moved(actual.as_str(), ", and it moves on")),
+            }
+        }
+        Rebased::Conflict { paths } => Err(moved(actual.as_str(), &format!("; both changed {}", paths.join(", ")))),
+    }
+}
+
+/// The branch was deleted while the agent worked, as merging does where the repository wants it: the work goes to a line of its own.
+async fn another_line(context: &Context, run: &Run, line: &Line) -> Result<Line, Undelivered> {
+    let now = context.clock.now();
+    let mut tx = context.db.begin().await?;
+    let thread = db::threads::get(&mut tx, run.thread).await?;
+    let another = db::lines::open(&mut tx, thread.id, thread.repository, thread.number, now).await?;
+    db::runs::set_line(&mut tx, run.id, another.id).await?;
+    tx.commit().await?;
+    info!("the branch {} of run {} is gone, so its work goes to {}", line.branch, run.id, another.branch);
+    Ok(another)
 }
 
 async fn check(
@@ -234,22 +297,27 @@ async fn check(
     Err(Undelivered::Refused(failed(Reason::ResultRefused, problems.join("\n"))))
 }
 
+/// Pushes a commit to the line's branch if that is where it is expected to be. `Some`: it is elsewhere, or gone.
 async fn push(
     context: &Context,
-    run: &Run,
     repository: &Repository,
     (line, base): (&Line, &str),
-    result: &Sha,
-) -> Result<(), Undelivered> {
+    (expected, new): (Option<&Sha>, &Sha),
+) -> Result<Option<Option<Sha>>, Undelivered> {
     let mirror = context.mirrors.open(repository.id).await?;
     let branch = LineBranch::own(&line.branch, base).map_err(anyhow::Error::from)?;
     let url = context.remote(repository);
     let mut new_token = false;
     loop {
         let token = context.github.git_token(repository, true).await?;
-        let push = Push { branch: &branch, new: result, expected: run.lease.as_ref() };
-        match git::push(&mirror, Remote { url: &url, token: Some(&token) }, push).await {
-            Ok(PushOutcome::Pushed) => return Ok(()),
+        match git::push(&mirror, Remote { url: &url, token: Some(&token) }, Push { branch: &branch, new, expected })
+            .await
+        {
+            Ok(PushOutcome::Pushed) => return Ok(None),
+            Ok(PushOutcome::Moved { actual }) => return Ok(Some(actual)),
+            Ok(PushOutcome::Refused { text }) => {
+                return Err(Undelivered::Refused(failed(Reason::PushRefused, text)));
+            }
             Err(GitError::Denied { .. }) if !new_token => {
                 // The token may have expired or been revoked since it was made; one new one, no loop (T31).
                 context.github.forget_git_token(repository, true).await;
@@ -262,17 +330,6 @@ async fn push(
                 return Err(Undelivered::Refused(failed(Reason::PushRefused, detail)));
             }
             Err(error) => return Err(super::remote_trouble(error).into()),
-            Ok(PushOutcome::Moved { actual }) => {
-                let actual = actual.map_or_else(|| "gone".to_owned(), |sha| sha.to_string());
-                let detail = format!(
-                    "{} is at {actual} on GitHub, and the agent's result {result} does not know that",
-                    line.branch
-                );
-                return Err(Undelivered::Refused(failed(Reason::BranchMoved, detail)));
-            }
-            Ok(PushOutcome::Refused { text }) => {
-                return Err(Undelivered::Refused(failed(Reason::PushRefused, text)));
-            }
         }
     }
 }

@@ -28,6 +28,9 @@ pub async fn work(context: Arc<Context>) {
         if let Err(error) = look(&context).await {
             error!("what ended runs left could not be looked after: {error:#}");
         }
+        if let Err(error) = clean_up(&context).await {
+            error!("files of threads that are over could not be removed: {error:#}");
+        }
         tokio::select! {
             () = context.stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
@@ -53,6 +56,47 @@ pub async fn look(context: &Context) -> Result<()> {
             Ok(()) => info!("run {} is settled on {name}", run.id),
             Err(trouble) => info!("run {} cannot be settled on {name} yet: {trouble}", run.id),
         }
+    }
+    Ok(())
+}
+
+/// Removes the files of threads that are over from the runners that answer (B40, B41).
+pub async fn clean_up(context: &Context) -> Result<()> {
+    let due = db::cleanups::due(&mut *context.db.read().await?).await?;
+    let mut away = HashSet::new();
+    for cleanup in due {
+        let Some(machine) = context.runners.get(&cleanup.runner) else { continue };
+        if away.contains(&cleanup.runner) || context.runners.out_of_service(&cleanup.runner).is_some() {
+            continue;
+        }
+        let removed = match machine.discard(cleanup.thread).await {
+            Ok(removed) => removed,
+            Err(error) => {
+                info!("the files of thread {} stay on {} for now: {error}", cleanup.thread, cleanup.runner);
+                away.insert(cleanup.runner.clone());
+                continue;
+            }
+        };
+        let now = context.clock.now();
+        let mut tx = context.db.begin().await?;
+        db::cleanups::done(&mut tx, &cleanup).await?;
+        let thread = db::threads::get(&mut tx, cleanup.thread).await?;
+        let record = db::decisions::Decision {
+            delivery: None,
+            repository: Some(thread.repository),
+            number: Some(thread.number),
+            trigger: None,
+            run: None,
+            actor: None,
+            verdict: "noted",
+            reason: "cleaned_up".to_owned(),
+            detail: format!(
+                "removed from runner {}: {} run folders, {} workspaces",
+                cleanup.runner, removed.runs, removed.workspaces
+            ),
+        };
+        db::decisions::insert(&mut tx, &record, now).await?;
+        tx.commit().await?;
     }
     Ok(())
 }

@@ -1,0 +1,222 @@
+//! The life of threads and of the installation: what is closed, merged, removed or suspended ends what it was the ground for (B40, T11).
+//!
+//! Deliveries overtake each other, so what is done goes by what GitHub says now, not by what the delivery says (T05).
+
+use super::Trouble;
+use super::apply::ignored;
+use super::facts;
+use crate::context::Context;
+use crate::db::decisions::Decision as Record;
+use crate::db::deliveries::Delivery;
+use crate::db::lines::Line;
+use crate::db::runs::Run;
+use crate::db::{self, Conn};
+use crate::event::{Envelope, Installation, InstallationChange, LifeChange};
+use crate::github::issues;
+use crate::model::{LineState, Millis, Number, Repository, RepositoryId, RunId, ThreadId};
+
+/// What a turn comes to, as it is recorded.
+struct Effect {
+    reason: String,
+    detail: String,
+    /// Runs whose tasks are to look again.
+    rings: Vec<RunId>,
+}
+
+/// An issue or pull request took a turn.
+pub(super) async fn turn(
+    context: &Context,
+    (delivery, envelope): (&Delivery, &Envelope),
+    repository: &Repository,
+    (number, on_pull, change): (Number, bool, LifeChange),
+) -> Result<(), Trouble> {
+    let mut conn = context.db.read().await?;
+    let line = if on_pull { db::lines::by_pull(&mut conn, repository.id, number).await? } else { None };
+    let thread = match &line {
+        Some(line) => Some(db::threads::get(&mut conn, line.thread).await?),
+        None => db::threads::find(&mut conn, repository.id, number).await?,
+    };
+    drop(conn);
+    let Some(thread) = thread else {
+        let detail = "nothing was ever asked for there";
+        return ignored(context, delivery, envelope, Some(repository), "not_used", detail).await;
+    };
+    // Nothing can be asked about what is gone.
+    let gone = matches!(change, LifeChange::Deleted | LifeChange::Transferred);
+    let pull = match (&line, on_pull, gone) {
+        (_, true, false) => facts::pull_of(context, repository, number).await?,
+        _ => None,
+    };
+    let open = match (on_pull, gone) {
+        (_, true) => false,
+        (true, false) => facts::ended(pull.as_ref()).is_none(),
+        (false, false) => match issues::get(&context.github, repository, number).await {
+            Ok(issue) => issue.is_open(),
+            Err(error) if error.is_not_found() => false,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let actor = envelope.sender.as_ref().map(|sender| sender.account.login.clone());
+    let by = actor.clone().unwrap_or_else(|| "GitHub".to_owned());
+    let now = context.clock.now();
+    let mut tx = context.db.begin().await?;
+    let effect = match &line {
+        Some(line) => our_pull(&mut tx, (line, number), facts::ended(pull.as_ref()), (&by, now)).await?,
+        None => subject(&mut tx, thread.id, (number, open, gone), (&by, now)).await?,
+    };
+    let record = Record {
+        delivery: Some(delivery.id.clone()),
+        repository: Some(repository.id),
+        number: Some(thread.number),
+        trigger: None,
+        run: effect.rings.first().copied(),
+        actor,
+        verdict: "noted",
+        reason: effect.reason,
+        detail: effect.detail,
+    };
+    db::decisions::insert(&mut tx, &record, now).await?;
+    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
+    tx.commit().await?;
+    ring(context, &effect.rings);
+    Ok(())
+}
+
+/// A pull request of ours: the next dispatch goes by its state, and what its reviews started ends with it.
+async fn our_pull(
+    tx: &mut Conn,
+    (line, number): (&Line, Number),
+    ended: Option<LineState>,
+    (by, now): (&str, Millis),
+) -> Result<Effect, Trouble> {
+    let effect = |reason: LineState, detail: String, rings| Effect { reason: reason.to_string(), detail, rings };
+    let open = db::lines::open_of(&mut *tx, line.thread).await?;
+    match (line.state, ended) {
+        (LineState::Open | LineState::Superseded, Some(ended)) => {
+            db::lines::set_state(&mut *tx, line.id, ended).await?;
+            let automatic = |run: &Run| run.automatic && run.line == Some(line.id);
+            let rings = cancel(tx, line.thread, automatic, (by, now)).await?;
+            Ok(effect(ended, format!("pull request #{number} is {ended}; the next dispatch opens a new line"), rings))
+        }
+        // A line that was opened since is the one to go on with.
+        (LineState::Merged | LineState::Closed, None) if open.is_none() => {
+            db::lines::set_state(tx, line.id, LineState::Open).await?;
+            let detail = format!("pull request #{number} is open again; the next dispatch goes on with it");
+            Ok(effect(LineState::Open, detail, Vec::new()))
+        }
+        (state, _) => Ok(effect(state, format!("pull request #{number} stays as it was for track"), Vec::new())),
+    }
+}
+
+/// The issue or pull request of a thread itself: closing it ends what is live there and removes its workspaces (B40).
+async fn subject(
+    tx: &mut Conn,
+    thread: ThreadId,
+    (number, open, gone): (Number, bool, bool),
+    (by, now): (&str, Millis),
+) -> Result<Effect, Trouble> {
+    if open {
+        db::cleanups::withdraw(tx, thread).await?;
+        let detail = format!("#{number} is open; it can be asked for again");
+        return Ok(Effect { reason: "open".to_owned(), detail, rings: Vec::new() });
+    }
+    let rings = cancel(&mut *tx, thread, |_| true, (by, now)).await?;
+    db::cleanups::ask(&mut *tx, thread, now).await?;
+    if gone && let Some(line) = db::lines::open_of(&mut *tx, thread).await? {
+        db::lines::set_state(tx, line.id, LineState::Closed).await?;
+    }
+    let what = if gone { "gone" } else { "closed" };
+    let detail = format!("#{number} is {what}: {} ended, and its files on runners are removed", count(rings.len()));
+    Ok(Effect { reason: what.to_owned(), detail, rings })
+}
+
+/// Where the App is installed changed: without it nothing can be published, so what is live there ends.
+pub(super) async fn installation(
+    context: &Context,
+    delivery: &Delivery,
+    envelope: &Envelope,
+    installation: &Installation,
+) -> Result<(), Trouble> {
+    let lost = match installation.change {
+        InstallationChange::Deleted | InstallationChange::Suspended => {
+            let all = db::repositories::of_installation(&mut *context.db.read().await?, installation.id).await?;
+            all.into_iter().map(|repository| repository.id).collect()
+        }
+        InstallationChange::Removed => installation.repositories.iter().map(|(id, _)| *id).collect(),
+        InstallationChange::Created | InstallationChange::Unsuspended | InstallationChange::Added => Vec::new(),
+    };
+    let by = envelope.sender.as_ref().map_or("GitHub", |sender| sender.account.login.as_str());
+    let now = context.clock.now();
+    let mut tx = context.db.begin().await?;
+    let mut rings = Vec::new();
+    for run in db::runs::live(&mut tx).await?.iter().filter(|run| lost.contains(&run.repository)) {
+        if db::runs::request_cancel(&mut tx, run.id, by, now).await? {
+            rings.push(run.id);
+        }
+    }
+    let word = match installation.change {
+        InstallationChange::Created => "installed",
+        InstallationChange::Deleted => "uninstalled",
+        InstallationChange::Suspended => "suspended",
+        InstallationChange::Unsuspended => "unsuspended",
+        InstallationChange::Added => "repositories_added",
+        InstallationChange::Removed => "repositories_removed",
+    };
+    let record = Record {
+        delivery: Some(delivery.id.clone()),
+        repository: lost.first().copied().filter(|_| lost.len() == 1),
+        number: None,
+        trigger: None,
+        run: rings.first().copied(),
+        actor: Some(by.to_owned()),
+        verdict: "noted",
+        reason: word.to_owned(),
+        detail: format!("the App on {}: {word}; {} ended", installation.account.login, count(rings.len())),
+    };
+    db::decisions::insert(&mut tx, &record, now).await?;
+    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
+    tx.commit().await?;
+    forget_tokens(context, &lost).await?;
+    ring(context, &rings);
+    Ok(())
+}
+
+async fn forget_tokens(context: &Context, repositories: &[RepositoryId]) -> Result<(), Trouble> {
+    for id in repositories {
+        if let Some(repository) = db::repositories::get(&mut *context.db.read().await?, *id).await? {
+            context.github.revoke_git_tokens(&repository).await;
+        }
+    }
+    Ok(())
+}
+
+/// Asks for the end of the live runs of a thread, of both lanes, that `which` picks.
+async fn cancel(
+    tx: &mut Conn,
+    thread: ThreadId,
+    which: impl Fn(&Run) -> bool,
+    (by, now): (&str, Millis),
+) -> Result<Vec<RunId>, Trouble> {
+    let live = db::runs::live_of_thread(&mut *tx, thread).await?;
+    let mut rings = Vec::new();
+    for run in live.into_iter().filter(which) {
+        if db::runs::request_cancel(&mut *tx, run.id, by, now).await? {
+            db::reports::touch_status(&mut *tx, run.id, now).await?;
+            rings.push(run.id);
+        }
+    }
+    Ok(rings)
+}
+
+fn ring(context: &Context, runs: &[RunId]) {
+    for run in runs {
+        context.active.ring(*run);
+    }
+    context.wake.runs.notify_one();
+    context.wake.reports.notify_one();
+    context.wake.feedback.notify_one();
+}
+
+fn count(runs: usize) -> String {
+    if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") }
+}
