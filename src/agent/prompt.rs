@@ -53,6 +53,8 @@ pub struct PromptInput {
     pub reviews: Vec<Review>,
     /// Review comments that each need a reply.
     pub review_comments: Vec<ReviewComment>,
+    /// Files beside the prompt, each with what it is, in our own words.
+    pub attachments: Vec<(String, String)>,
     /// Whether the repository has files in Git LFS, which are not fetched.
     pub lfs: bool,
     /// Whether it has submodules, which are not fetched.
@@ -170,7 +172,8 @@ pub fn render(agent: &Agent, input: &PromptInput) -> Result<Prompt, minijinja::E
     let environment = environment()?;
     let part = |name: &str, with: minijinja::Value| environment.get_template(name)?.render(with);
     let data_rules = part("data", context! { nonce => input.nonce.as_str(), removed })?;
-    let context = part("context", context! { instructions, conversation })?;
+    let files: Vec<String> = input.attachments.iter().map(|(name, about)| format!("- `{name}`: {about}")).collect();
+    let context = part("context", context! { instructions, conversation, files })?;
     let template = match input.kind {
         Kind::Task | Kind::FollowUp => "work",
         Kind::Review => "review",
@@ -353,6 +356,7 @@ mod tests {
             conversation: Vec::new(),
             reviews: Vec::new(),
             review_comments: Vec::new(),
+            attachments: Vec::new(),
             lfs: false,
             submodules: false,
         }

@@ -88,6 +88,21 @@ pub async fn merge_base(mirror: &Mirror, one: &Sha, other: &Sha) -> Result<Optio
     Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|_| output.success))
 }
 
+/// The change of `base...head` as text.
+pub async fn patch(mirror: &Mirror, base: &Sha, head: &Sha) -> Result<String, GitError> {
+    let range = format!("{base}...{head}");
+    let git = mirror.git("writing the change").args([
+        "diff",
+        "--no-color",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--find-renames",
+        &range,
+        "--",
+    ]);
+    Ok(String::from_utf8_lossy(&git.ok().await?).into_owned())
+}
+
 /// How many commits `result` has that `given` has not.
 pub async fn count_commits(mirror: &Mirror, given: &Sha, result: &Sha) -> Result<u64, GitError> {
     let what = "counting the commits";

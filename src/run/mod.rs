@@ -3,6 +3,7 @@
 //! [`start`] puts a run into the queue, [`worker`] gives slots out and drives each live run, one step per status. Steps may be
 //! repeated after a crash at any byte, so each finds out what is there before it does anything.
 
+pub mod attachments;
 pub mod brief;
 pub mod feedback;
 pub mod ground;

@@ -4,6 +4,7 @@
 
 use anyhow::{Context as _, Result};
 
+use super::attachments;
 use super::brief::{self, Brief};
 use super::ground::{self, Found};
 use super::review;
@@ -22,6 +23,8 @@ use crate::trigger::policy::{self, Policy};
 
 /// Runs of a thread whose requests are told to the agent.
 const HISTORY: i64 = 20;
+/// Where files beside the prompt lie among the run's files.
+const CONTEXT: &str = "context";
 /// Where the commit-msg hook lies among the run's files.
 const HOOK: &str = "hooks/commit-msg";
 
@@ -105,6 +108,9 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         None => (None, brief.feedback.reviews.iter().map(review_words).collect()),
     };
     let earlier = brief::earlier_requests(&history, run);
+    let pull = run.ask.pin.as_ref().map(|pin| pin.pull).or(line.as_ref().and_then(|line| line.pull));
+    let texts = [run.ask.title.as_str(), &run.ask.body, &run.ask.instructions];
+    let attachments = attachments::gather(context, &repository, (subject, pull), &ground, &texts).await;
     let input = PromptInput {
         kind: run.kind,
         nonce: nonce(),
@@ -114,12 +120,10 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         branch: line.as_ref().map(|line| line.branch.clone()).unwrap_or_default(),
         head: run.ask.pin.as_ref().map(|pin| pin.head.clone()),
         diff_base,
-        pull_request: run.ask.pin.as_ref().map(|pin| pin.pull).or(line.as_ref().and_then(|line| line.pull)).map(
-            |number| agent::PullRequest {
-                number,
-                url: format!("{}/pull/{number}", context.repository_url(&repository.name)),
-            },
-        ),
+        pull_request: pull.map(|number| agent::PullRequest {
+            number,
+            url: format!("{}/pull/{number}", context.repository_url(&repository.name)),
+        }),
         author: run.ask.author.clone(),
         title: run.ask.title.clone(),
         body: run.ask.body.clone(),
@@ -135,6 +139,7 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         conversation: remarks?,
         reviews,
         review_comments: brief.feedback.comments.iter().map(comment_words).collect(),
+        attachments: attachments.iter().map(|file| (file.name.clone(), file.about.clone())).collect(),
         lfs: notes.lfs,
         submodules: notes.submodules,
     };
@@ -157,6 +162,8 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         Some(Again::SessionLost) | None => prompt.text,
     };
     files.push((agent::PROMPT_FILE.into(), text.into_bytes()));
+    files.extend(attachments.into_iter().map(|file| (format!("{CONTEXT}/{}", file.name), file.content.into_bytes())));
+    env.push(("TRACK_CONTEXT_DIR".to_owned(), format!("{{in}}/{CONTEXT}")));
     files.push((HOOK.into(), commit_hook(run, &bot).into_bytes()));
     env.extend(git_environment(&bot));
     Ok(Plan {

@@ -29,3 +29,34 @@ await() {
     done
     exit 1
 }
+
+# The ids of the review comments that the prompt lists, one a line.
+listed_comments() { grep -o 'source="review comment [0-9]*' <<<"$prompt" | grep -o '[0-9]*$' || true; }
+
+# answer_all DISPOSITION SUMMARY [ID…]: answers the given comments, or all that are listed.
+answer_all() {
+    local disposition=$1 summary=$2 replies='' id
+    shift 2
+    for id in "${@:-$(listed_comments)}"; do
+        for id in $id; do
+            replies+="${replies:+,}{\"comment_id\":$id,\"disposition\":\"$disposition\",\"body\":\"About $id.\"}"
+        done
+    done
+    printf '{"status":"succeeded","summary":"%s","pull_request_title":null,"pull_request_body":null,"notes":null,"replies":[%s]}' \
+        "$summary" "$replies" >"$TRACK_RESULT_FILE"
+}
+
+# review BODY [FINDING…]: each finding is JSON.
+review() {
+    local body=$1 findings
+    shift
+    findings=$(IFS=,; printf '%s' "$*")
+    printf '{"status":"succeeded","summary":"Looked at it.","body":"%s","findings":[%s],"notes":null}' "$body" "$findings" \
+        >"$TRACK_RESULT_FILE"
+}
+
+# finding PATH LINE TITLE [SUGGESTION]
+finding() {
+    printf '{"path":"%s","line":%s,"start_line":null,"side":"RIGHT","severity":"high","title":"%s","body":"It goes wrong.","suggestion":%s}' \
+        "$1" "$2" "$3" "$([ -n "${4:-}" ] && printf '"%s"' "$4" || echo null)"
+}
