@@ -1,11 +1,12 @@
 //! What people do: the world is built in silence, then people act, and GitHub tells the App by webhooks.
 
 use anyhow::{Context as _, bail, ensure};
+use serde_json::json;
 
 use crate::model::{AccountId, Number, RepositoryId};
 
 use super::changes::{NewIssue, NewPull, find};
-use super::world::{Actor, Issue, Pull, Repository, World};
+use super::world::{Actor, Gone, Issue, Pull, Repository, World};
 use super::{Sim, git, pushes};
 
 /// What somebody may do in a repository, in GitHub's words.
@@ -67,36 +68,6 @@ impl Sim {
         AccountId(self.inner.world().add_account(login, "Organization"))
     }
 
-    /// Takes the App away from an owner's repositories and puts it there again: another installation, old tokens end.
-    pub fn reinstall(&self, owner: &str) {
-        let mut world = self.inner.world();
-        let account = world.add_account(owner, "User");
-        world.uninstall(account);
-        world.install(account);
-    }
-
-    /// Takes the App away from an owner's repositories.
-    pub fn uninstall(&self, owner: &str) {
-        let mut world = self.inner.world();
-        let account = world.add_account(owner, "User");
-        world.uninstall(account);
-    }
-
-    /// Gives a repository another name; the old one redirects.
-    ///
-    /// # Errors
-    /// An unknown repository.
-    pub fn rename(&self, repository: &str, name: &str) -> anyhow::Result<()> {
-        let mut world = self.inner.world();
-        let of = find(&world, repository)?;
-        let (id, full_name) = (of.id, format!("{}/{name}", world.login(of.owner)));
-        if let Some(of) = world.repositories.get_mut(&id) {
-            of.earlier_names.push(std::mem::replace(&mut of.full_name, full_name));
-            name.clone_into(&mut of.name);
-        }
-        Ok(())
-    }
-
     /// A repository `owner/name` with one commit on `main`, or an empty one without files; the App is installed on it.
     ///
     /// # Errors
@@ -139,6 +110,9 @@ impl Sim {
             labels: Default::default(),
             branches,
             issues: Default::default(),
+            gone: Default::default(),
+            checks: Vec::new(),
+            fork_of: None,
         };
         world.repositories.insert(id, repository);
         Ok(RepositoryId(id))
@@ -158,21 +132,7 @@ impl Sim {
         Ok(())
     }
 
-    /// Archives a repository, or takes that back.
-    ///
-    /// # Errors
-    /// An unknown repository.
-    pub fn set_archived(&self, repository: &str, archived: bool) -> anyhow::Result<()> {
-        let mut world = self.inner.world();
-        let id = find(&world, repository)?.id;
-        if let Some(repository) = world.repositories.get_mut(&id) {
-            repository.archived = archived;
-        }
-        Ok(())
-    }
-
-    /// The owner pushes one commit with one file to a branch, which is made from the default branch if it is not there;
-    /// gives the commit. Pull requests from the branch move, and a `push` webhook goes out.
+    /// The owner pushes one commit with one file to a branch, as [`Sim::push_to`].
     ///
     /// # Errors
     /// An unknown repository, and what git says.
@@ -183,28 +143,11 @@ impl Sim {
         path: &str,
         content: &str,
     ) -> anyhow::Result<String> {
-        let _one_at_a_time = self.inner.pushes.lock().await;
-        let (id, actor, folder, parent, author, time) = {
+        let owner = {
             let world = self.inner.world();
-            let of = find(&world, repository)?;
-            let parent = [branch, &of.default_branch].into_iter().find(|name| of.branches.contains_key(*name));
-            let parent = parent.map(|name| format!("refs/heads/{name}"));
-            let actor = Actor { account: of.owner, app: false };
-            (of.id, actor, of.folder.clone(), parent, world.login(of.owner).to_owned(), world.now() / 1000)
+            world.login(find(&world, repository)?.owner).to_owned()
         };
-        let message = format!("Update {path}");
-        let files = [(path, content)];
-        let new = git::NewCommit {
-            branch,
-            parent: parent.as_deref(),
-            author: &author,
-            message: &message,
-            files: &files,
-            time,
-        };
-        let sha = git::commit(&folder, new).await?;
-        pushes::noticed(&self.inner, id, actor).await?;
-        Ok(sha)
+        self.push_to(repository, &owner, branch, path, content).await
     }
 }
 
@@ -299,6 +242,146 @@ impl Sim {
         self.act(repository, actor, |world, id, actor| Ok(world.set_open(id, actor, number.0, true)?))
     }
 
+    /// Pushes one commit with one file to a branch, which is made from the default branch if it is not there; gives the
+    /// commit. Pull requests from the branch move, and a `push` webhook goes out.
+    ///
+    /// # Errors
+    /// See above, and what git says.
+    pub async fn push_to(
+        &self,
+        repository: &str,
+        who: &str,
+        branch: &str,
+        path: &str,
+        content: &str,
+    ) -> anyhow::Result<String> {
+        let _one_at_a_time = self.inner.pushes.lock().await;
+        let (id, actor, folder, parent, author, time) = self.act(repository, who, |world, id, actor| {
+            let of = find(world, repository)?;
+            let parent = [branch, &of.default_branch].into_iter().find(|name| of.branches.contains_key(*name));
+            let parent = parent.map(|name| format!("refs/heads/{name}"));
+            let author = world.login(actor.account).to_owned();
+            Ok((id, actor, of.folder.clone(), parent, author, world.now() / 1000))
+        })?;
+        let message = format!("Update {path}");
+        let files = [(path, content)];
+        let new = git::NewCommit {
+            branch,
+            parent: parent.as_deref(),
+            author: &author,
+            message: &message,
+            files: &files,
+            time,
+        };
+        let sha = git::commit(&folder, new).await?;
+        pushes::noticed(&self.inner, id, actor).await?;
+        Ok(sha)
+    }
+
+    /// Lets a branch point to another commit, whatever it pointed to.
+    ///
+    /// # Errors
+    /// See above; also a commit that is not there.
+    pub async fn force_push(&self, repository: &str, who: &str, branch: &str, to: &str) -> anyhow::Result<()> {
+        self.update_ref(repository, who, &["update-ref", &format!("refs/heads/{branch}"), to]).await
+    }
+
+    /// Takes a branch away; pull requests from it close.
+    ///
+    /// # Errors
+    /// See above.
+    pub async fn delete_branch(&self, repository: &str, who: &str, branch: &str) -> anyhow::Result<()> {
+        self.update_ref(repository, who, &["update-ref", "-d", &format!("refs/heads/{branch}")]).await
+    }
+
+    async fn update_ref(&self, repository: &str, who: &str, command: &[&str]) -> anyhow::Result<()> {
+        let _one_at_a_time = self.inner.pushes.lock().await;
+        let (id, actor, folder) =
+            self.act(repository, who, |world, id, actor| Ok((id, actor, find(world, repository)?.folder.clone())))?;
+        git::run(&folder, command, b"").await?;
+        pushes::noticed(&self.inner, id, actor).await
+    }
+
+    /// Takes a pull request back to a draft, or says that it is ready for review.
+    ///
+    /// # Errors
+    /// See above.
+    pub async fn set_draft(&self, repository: &str, who: &str, pull: Number, draft: bool) -> anyhow::Result<()> {
+        self.act(repository, who, |world, id, actor| {
+            let issue = world.issue_mut(id, pull.0).and_then(|issue| issue.pull.as_mut());
+            issue.context("there is no such pull request")?.draft = draft;
+            let action = if draft { "converted_to_draft" } else { "ready_for_review" };
+            Ok(world.issue_event(id, pull.0, actor, (action, json!({})))?)
+        })
+    }
+
+    /// Leads a pull request to another branch: `pull_request.edited` with `changes.base`.
+    ///
+    /// # Errors
+    /// See above; also a branch that is not there.
+    pub async fn retarget(&self, repository: &str, who: &str, pull: Number, base: &str) -> anyhow::Result<()> {
+        let (folder, head, base_sha) = self.act(repository, who, |world, _, _| {
+            let of = find(world, repository)?;
+            let head = of.issues.get(&pull.0).and_then(|issue| issue.pull.as_ref()).map(|pull| pull.head_sha.clone());
+            let base_sha = of.branches.get(base).with_context(|| format!("there is no branch {base}"))?.clone();
+            Ok((of.folder.clone(), head.context("there is no such pull request")?, base_sha))
+        })?;
+        let difference = git::difference(&folder, &base_sha, &head).await?;
+        self.act(repository, who, |world, id, actor| {
+            let issue = world.issue_mut(id, pull.0).and_then(|issue| issue.pull.as_mut());
+            let of = issue.context("there is no such pull request")?;
+            let from_ref = std::mem::replace(&mut of.base_ref, base.to_owned());
+            let from_sha = std::mem::replace(&mut of.base_sha, base_sha);
+            of.difference = difference;
+            let base = json!({ "ref": { "from": from_ref }, "sha": { "from": from_sha } });
+            Ok(world.issue_event(id, pull.0, actor, ("edited", json!({ "changes": { "base": base } })))?)
+        })
+    }
+
+    /// Takes an issue away for good.
+    ///
+    /// # Errors
+    /// See above.
+    pub async fn delete_issue(&self, repository: &str, who: &str, number: Number) -> anyhow::Result<()> {
+        self.act(repository, who, |world, id, actor| {
+            world.issue_event(id, number.0, actor, ("deleted", json!({})))?;
+            if let Some(of) = world.repositories.get_mut(&id) {
+                of.issues.remove(&number.0);
+                of.gone.insert(number.0, Gone::Deleted);
+            }
+            Ok(())
+        })
+    }
+
+    /// Moves an issue to another repository of the same owner; gives its number there. `issues.transferred` here, then
+    /// `issues.opened` there.
+    ///
+    /// # Errors
+    /// See above.
+    pub async fn transfer_issue(
+        &self,
+        repository: &str,
+        who: &str,
+        number: Number,
+        to: &str,
+    ) -> anyhow::Result<Number> {
+        self.act(repository, who, |world, id, actor| {
+            Ok(Number(world.transfer(id, actor, number.0, find(world, to)?.id)?))
+        })
+    }
+
+    /// Lets nobody comment on an issue or pull request any more but people with write access.
+    ///
+    /// # Errors
+    /// See above.
+    pub async fn lock_issue(&self, repository: &str, who: &str, number: Number) -> anyhow::Result<()> {
+        self.act(repository, who, |world, id, actor| {
+            world.issue_mut(id, number.0).context("there is no such issue")?.locked = true;
+            world.record(id, number.0, actor, ("locked", None))?;
+            Ok(world.issue_event(id, number.0, actor, ("locked", json!({})))?)
+        })
+    }
+
     /// Opens a pull request from a branch of the same repository.
     ///
     /// # Errors
@@ -321,6 +404,7 @@ impl Sim {
             let new = NewPull {
                 title,
                 body,
+                head_repository: id,
                 head_ref: head,
                 head_sha: &head_sha,
                 base_ref: base,
@@ -371,7 +455,7 @@ impl Sim {
     }
 
     /// Does something to the world as somebody in a repository.
-    fn act<T>(
+    pub(super) fn act<T>(
         &self,
         repository: &str,
         login: &str,

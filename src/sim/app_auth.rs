@@ -18,6 +18,9 @@ const LONGEST_LIFE: i64 = 600;
 /// Clocks of the App and of GitHub may differ by this much, in seconds.
 const SKEW: i64 = 5;
 
+/// What a suspended installation hears.
+pub(super) const SUSPENDED: &str = "This installation has been suspended";
+
 /// Whoever sent a request.
 #[derive(Clone, Debug)]
 pub(super) enum Caller {
@@ -75,7 +78,7 @@ pub(super) fn identify_git(inner: &Inner, headers: &HeaderMap) -> Result<Caller,
 
 /// Whether a token reaches a repository.
 pub(super) fn in_scope(world: &World, token: &Token, repository: &Repository) -> bool {
-    let installed = world.installation_on(repository.owner).is_some_and(|on| on.id == token.installation);
+    let installed = world.installed(repository).is_some_and(|on| on.id == token.installation);
     installed && token.repositories.as_ref().is_none_or(|ids| ids.contains(&repository.id))
 }
 
@@ -96,10 +99,12 @@ pub(super) fn rank(level: &str) -> u8 {
 }
 
 fn installation(world: &World, credential: &str) -> Result<Caller, Reply> {
-    match world.tokens.get(credential) {
-        Some(token) if token.expires_at > world.now() => Ok(Caller::Installation(credential.to_owned(), token.clone())),
-        _ => Err(refusal(401, "Bad credentials")),
+    let token = world.tokens.get(credential).filter(|token| token.expires_at > world.now());
+    let token = token.ok_or_else(|| refusal(401, "Bad credentials"))?;
+    if world.installations.get(&token.installation).is_some_and(|of| of.suspended_at.is_some()) {
+        return Err(refusal(403, SUSPENDED));
     }
+    Ok(Caller::Installation(credential.to_owned(), token.clone()))
 }
 
 fn app(inner: &Inner, jwt: &str) -> Result<(), Reply> {

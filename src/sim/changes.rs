@@ -7,11 +7,18 @@ use serde_json::{Value, json};
 use super::git::Difference;
 use super::json;
 use super::webhooks::{self, Outgoing};
-use super::world::{Actor, Issue, IssueComment, IssueEvent, IssueReaction, Label, Pull, Repository, World};
+use super::world::{Actor, Gone, Issue, IssueComment, IssueEvent, IssueReaction, Label, Pull, Repository, World};
 
 /// The events that the App is subscribed to.
-pub(super) const EVENTS: [&str; 6] =
-    ["issue_comment", "issues", "pull_request", "pull_request_review", "pull_request_review_comment", "push"];
+pub(super) const EVENTS: [&str; 7] = [
+    "issue_comment",
+    "issues",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "push",
+    "repository",
+];
 
 /// The reactions that there are.
 pub(super) const REACTIONS: [&str; 8] = ["+1", "-1", "laugh", "hooray", "confused", "heart", "rocket", "eyes"];
@@ -27,6 +34,8 @@ pub(super) struct NewIssue<'a> {
 pub(super) struct NewPull<'a> {
     pub title: &'a str,
     pub body: &'a str,
+    /// Where the branch is: this repository or a fork.
+    pub head_repository: i64,
     pub head_ref: &'a str,
     pub head_sha: &'a str,
     pub base_ref: &'a str,
@@ -42,6 +51,8 @@ pub(super) enum Target {
     Issue(i64),
     /// A comment, by id.
     Comment(i64),
+    /// A comment on lines, by id.
+    ReviewComment(i64),
 }
 
 /// Something that is not there, or not any more.
@@ -67,7 +78,10 @@ impl World {
 
     /// Opens a pull request; gives its number.
     pub fn open_pull(&mut self, repository: i64, actor: Actor, new: NewPull<'_>) -> Result<i64, Missing> {
+        let head = self.repositories.get(&new.head_repository).ok_or(Missing("repository"))?;
         let pull = Pull {
+            head_owner: head.owner,
+            head_repository: Some(head.id),
             id: self.next_id(),
             head_ref: new.head_ref.to_owned(),
             head_sha: new.head_sha.to_owned(),
@@ -77,6 +91,10 @@ impl World {
             merged_at: None,
             merge_commit: None,
             difference: new.difference,
+            earlier_heads: Vec::new(),
+            reviews: Vec::new(),
+            comments: Vec::new(),
+            resolved: Default::default(),
         };
         let number = self.insert_issue(repository, actor, (new.title, new.body), Some(pull))?;
         self.issue_event(repository, number, actor, ("opened", json!({})))?;
@@ -148,6 +166,29 @@ impl World {
         self.issue_event(repository, number, actor, (event, json!({})))
     }
 
+    /// Moves an issue to another repository; gives its number there.
+    pub fn transfer(&mut self, from: i64, actor: Actor, number: i64, to: i64) -> Result<i64, Missing> {
+        let old = self.issue(from, number).ok_or(Missing("issue"))?.clone();
+        let new = self.insert_issue(to, old.author, (&old.title, &old.body), None)?;
+        let moved = self.issue_mut(to, new).ok_or(Missing("issue"))?;
+        *moved = Issue { id: moved.id, number: new, ..old };
+        let show = |repository: i64, number: i64| {
+            let of = self.repositories.get(&repository).ok_or(Missing("repository"))?;
+            let issue = of.issues.get(&number).ok_or(Missing("issue"))?;
+            Ok((json::issue(self, of, issue), json::repository(self, of)))
+        };
+        let ((old_issue, old_repository), (new_issue, new_repository)) = (show(from, number)?, show(to, new)?);
+        let changes = json!({ "changes": { "new_issue": new_issue, "new_repository": new_repository } });
+        self.issue_event(from, number, actor, ("transferred", changes))?;
+        if let Some(of) = self.repositories.get_mut(&from) {
+            of.issues.remove(&number);
+            of.gone.insert(number, Gone::Transferred(to, new));
+        }
+        let changes = json!({ "changes": { "old_issue": old_issue, "old_repository": old_repository } });
+        self.issue_event(to, new, actor, ("opened", changes))?;
+        Ok(new)
+    }
+
     /// Says something; gives the comment's id.
     pub fn comment(&mut self, repository: i64, actor: Actor, number: i64, body: &str) -> Result<i64, Missing> {
         let (now, id) = (self.now(), self.next_id());
@@ -209,28 +250,30 @@ impl World {
         match target {
             Target::Issue(number) => Ok(&mut self.issue_mut(repository, number).ok_or(Missing("issue"))?.reactions),
             Target::Comment(id) => Ok(&mut self.comment_mut(repository, id)?.reactions),
+            Target::ReviewComment(id) => Ok(&mut self.review_comment_mut(repository, id)?.reactions),
         }
     }
 
-    /// Queues a webhook about a repository and gives its id; without a webhook URL nothing is sent.
+    /// Queues a webhook about a repository and gives its id; nothing is sent without a webhook URL, and nothing about a
+    /// repository that the App's installation does not reach.
     pub fn emit(&mut self, repository: i64, event: &str, actor: Actor, mut payload: Value) -> String {
         let guid = webhooks::new_guid();
         let Some(url) = self.app.webhook_url.clone() else { return guid };
-        let installation = self.repositories.get(&repository).and_then(|of| self.installation_on(of.owner)).cloned();
-        if let (Some(of), Value::Object(fields)) = (self.repositories.get(&repository), &mut payload) {
-            fields.insert("repository".to_owned(), json::repository(self, of));
-            fields.insert("sender".to_owned(), json::account(self, actor.account));
-            if let Some(installation) = &installation {
-                let id = installation.id;
-                fields.insert("installation".to_owned(), json!({ "id": id, "node_id": format!("MDIz_{id}") }));
-            }
-        }
+        let of = self.repositories.get(&repository);
+        let installation = of.and_then(|of| self.installed(of)).filter(|on| on.suspended_at.is_none());
+        let (Some(of), Some(installation)) = (of, installation.map(|on| on.id)) else { return guid };
+        let more = json!({
+            "repository": json::repository(self, of),
+            "sender": json::account(self, actor.account),
+            "installation": { "id": installation, "node_id": format!("MDIz_{installation}") },
+        });
+        json::extend(&mut payload, more);
         let action = payload.get("action").and_then(Value::as_str).map(str::to_owned);
         self.enqueue(Outgoing {
             guid: guid.clone(),
             event: event.to_owned(),
             action,
-            installation: installation.map(|installation| installation.id),
+            installation: Some(installation),
             repository: Some(repository),
             payload: payload.to_string().into(),
             redelivery: false,
@@ -279,7 +322,7 @@ impl World {
     }
 
     /// Adds an entry to the issue-events API.
-    fn record(
+    pub fn record(
         &mut self,
         repository: i64,
         number: i64,
@@ -315,7 +358,8 @@ impl World {
     ) -> Result<i64, Missing> {
         let (now, id) = (self.now(), self.next_id());
         let of = self.repositories.get_mut(&repository).ok_or(Missing("repository"))?;
-        let number = of.issues.keys().next_back().map_or(1, |last| last + 1);
+        // No number is given twice.
+        let number = of.issues.keys().chain(of.gone.keys()).max().map_or(1, |last| last + 1);
         let issue = Issue {
             id,
             number,
@@ -324,6 +368,7 @@ impl World {
             author,
             open: true,
             state_reason: None,
+            locked: false,
             labels: Vec::new(),
             comments: Vec::new(),
             reactions: Vec::new(),

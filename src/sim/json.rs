@@ -3,6 +3,7 @@
 
 mod app;
 mod commit;
+mod review;
 
 use serde_json::{Map, Value, json};
 
@@ -12,6 +13,7 @@ use super::world::{
 
 pub(super) use app::{app, installation};
 pub(super) use commit::commit;
+pub(super) use review::{review, review_comment};
 
 /// An account, as `user`, `owner`, `sender`.
 pub(super) fn account(world: &World, id: i64) -> Value {
@@ -97,7 +99,7 @@ pub(super) fn repository(world: &World, repository: &Repository) -> Value {
         "owner": account(world, repository.owner),
         "html_url": html,
         "description": null,
-        "fork": false,
+        "fork": repository.fork_of.is_some(),
         "url": url,
         "clone_url": format!("{html}.git"),
         "git_url": format!("{html}.git"),
@@ -161,7 +163,7 @@ pub(super) fn issue(world: &World, repository: &Repository, issue: &Issue) -> Va
         "labels": labels(world, repository, issue),
         "state": state(issue),
         "state_reason": issue.state_reason,
-        "locked": false,
+        "locked": issue.locked,
         "active_lock_reason": null,
         "assignee": null,
         "assignees": [],
@@ -192,20 +194,41 @@ pub(super) fn issue(world: &World, repository: &Repository, issue: &Issue) -> Va
 
 /// A pull request, in full.
 pub(super) fn pull(world: &World, repository: &Repository, issue: &Issue, pull: &Pull) -> Value {
+    let mut value = simple_pull(world, repository, issue, pull);
+    let more = json!({
+        "merged": pull.merged_at.is_some(),
+        "mergeable": null,
+        "rebaseable": null,
+        "mergeable_state": "unknown",
+        "merged_by": null,
+        "comments": issue.comments.len(),
+        "review_comments": pull.comments.len(),
+        "maintainer_can_modify": false,
+        "commits": pull.difference.commits,
+        "additions": pull.difference.additions,
+        "deletions": pull.difference.deletions,
+        "changed_files": pull.difference.files,
+    });
+    extend(&mut value, more);
+    value
+}
+
+/// A pull request as the webhooks about its reviews have it.
+pub(super) fn simple_pull(world: &World, repository: &Repository, issue: &Issue, pull: &Pull) -> Value {
     let base_url = repository_url(world, repository);
     let url = format!("{base_url}/pulls/{}", issue.number);
     let issue_url = format!("{base_url}/issues/{}", issue.number);
     let html = html_url(world, repository, issue);
-    let owner = world.login(repository.owner);
-    let side = |name: &str, sha: &str| {
+    let side = |owner: i64, of: Option<&Repository>, name: &str, sha: &str| {
         json!({
-            "label": format!("{owner}:{name}"),
+            "label": format!("{}:{name}", world.login(owner)),
             "ref": name,
             "sha": sha,
-            "user": account(world, repository.owner),
-            "repo": self::repository(world, repository),
+            "user": account(world, owner),
+            "repo": of.map(|of| self::repository(world, of)),
         })
     };
+    let head = pull.head_repository.and_then(|id| world.repositories.get(&id));
     let link = |href: String| json!({ "href": href });
     let mut value = json!({
         "url": url,
@@ -222,7 +245,7 @@ pub(super) fn pull(world: &World, repository: &Repository, issue: &Issue, pull: 
         "statuses_url": format!("{base_url}/statuses/{}", pull.head_sha),
         "number": issue.number,
         "state": state(issue),
-        "locked": false,
+        "locked": issue.locked,
         "active_lock_reason": null,
         "title": issue.title,
         "user": account(world, issue.author.account),
@@ -238,8 +261,8 @@ pub(super) fn pull(world: &World, repository: &Repository, issue: &Issue, pull: 
         "closed_at": issue.closed_at.map(stamp),
         "merged_at": pull.merged_at.map(stamp),
         "merge_commit_sha": pull.merge_commit,
-        "head": side(&pull.head_ref, &pull.head_sha),
-        "base": side(&pull.base_ref, &pull.base_sha),
+        "head": side(pull.head_owner, head, &pull.head_ref, &pull.head_sha),
+        "base": side(repository.owner, Some(repository), &pull.base_ref, &pull.base_sha),
         "author_association": association(world, repository, issue.author),
         "auto_merge": null,
         "draft": pull.draft,
@@ -255,18 +278,6 @@ pub(super) fn pull(world: &World, repository: &Repository, issue: &Issue, pull: 
             "commits": link(format!("{url}/commits")),
             "statuses": link(format!("{base_url}/statuses/{}", pull.head_sha)),
         },
-        "merged": pull.merged_at.is_some(),
-        "mergeable": null,
-        "rebaseable": null,
-        "mergeable_state": "unknown",
-        "merged_by": null,
-        "comments": issue.comments.len(),
-        "review_comments": 0,
-        "maintainer_can_modify": false,
-        "commits": pull.difference.commits,
-        "additions": pull.difference.additions,
-        "deletions": pull.difference.deletions,
-        "changed_files": pull.difference.files,
     });
     extend(&mut value, more);
     value
@@ -375,7 +386,7 @@ fn via(world: &World, actor: Actor) -> Value {
 }
 
 /// How the author stands to the repository, in GitHub's word.
-fn association(world: &World, repository: &Repository, author: Actor) -> &'static str {
+pub(super) fn association(world: &World, repository: &Repository, author: Actor) -> &'static str {
     if author.account == repository.owner {
         "OWNER"
     } else if author.account != world.bot && repository.roles.contains_key(&author.account) {
@@ -386,7 +397,7 @@ fn association(world: &World, repository: &Repository, author: Actor) -> &'stati
 }
 
 /// How many reactions of each kind.
-fn rollup(url: &str, reactions: &[IssueReaction]) -> Value {
+pub(super) fn rollup(url: &str, reactions: &[IssueReaction]) -> Value {
     let count = |content: &str| reactions.iter().filter(|reaction| reaction.content == content).count();
     let mut value = Map::new();
     value.insert("url".to_owned(), json!(url));

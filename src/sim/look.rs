@@ -74,6 +74,8 @@ pub struct PullSnapshot {
     pub state: &'static str,
     /// Whether it was merged.
     pub merged: bool,
+    /// Whether it is a draft.
+    pub draft: bool,
     /// Who opened it.
     pub author: String,
     /// Its page.
@@ -127,6 +129,7 @@ impl Sim {
                 base_ref: pull.base_ref.clone(),
                 state: json::state(issue),
                 merged: pull.merged_at.is_some(),
+                draft: pull.draft,
                 author: world.login(issue.author.account).to_owned(),
                 html_url: json::html_url(&world, of, issue),
             })

@@ -12,14 +12,18 @@
 mod acts;
 mod app_auth;
 mod changes;
+mod diff;
+mod forks;
 mod git;
 mod git_http;
 mod json;
 mod look;
 mod markup;
+mod owners;
 mod pages;
 mod pushes;
 mod rest;
+mod reviews;
 mod serve;
 mod webhooks;
 mod world;
@@ -41,6 +45,7 @@ use crate::model::Clock;
 
 pub use acts::Role;
 pub use look::{Comment, IssueSnapshot, PullSnapshot, Reaction};
+pub use reviews::{ReviewCommentSnapshot, ReviewSnapshot};
 pub use serve::{Fault, RequestInfo, RequestRecord};
 pub use webhooks::DeliveryRecord;
 

@@ -5,8 +5,8 @@ use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse as _, Response};
 
 use super::json::state;
-use super::markup::{escape, html};
-use super::world::{Issue, IssueReaction, Pull, Repository, World, stamp};
+use super::markup::{self, escape, html};
+use super::world::{Issue, IssueReaction, Pull, Repository, Review, ReviewComment, World, stamp};
 use super::{Inner, git};
 
 const STYLE: &str = "
@@ -108,22 +108,73 @@ fn conversation(world: &World, of: &Repository, issue: &Issue) -> String {
         let (head, base) = (escape(&pull.head_ref), escape(&pull.base_ref));
         body.push_str(&format!("<p class=quiet>wants to bring <code>{head}</code> into <code>{base}</code></p>"));
     }
-    let mut say = |(anchor, author, at, edits): (i64, i64, i64, u32), text: &str, on_it: &[IssueReaction]| {
+    let say = |(anchor, author, at, edits): (i64, i64, i64, u32), text: &str, on_it: &[IssueReaction]| {
         let edited = if edits > 0 { " · edited" } else { "" };
         let text = if text.is_empty() { "<p class=quiet>No description.</p>".to_owned() } else { html(text) };
-        body.push_str(&format!(
+        format!(
             "<div class=box id=issuecomment-{anchor}><header><b>{}</b> <span class=quiet>{}{edited}</span></header><div>{text}{}</div></div>",
             escape(world.login(author)),
             stamp(at),
             reactions(on_it),
-        ));
+        )
     };
-    say((issue.id, issue.author.account, issue.created_at, 0), &issue.body, &issue.reactions);
-    for comment in &issue.comments {
+    body.push_str(&say((issue.id, issue.author.account, issue.created_at, 0), &issue.body, &issue.reactions));
+    let comments = issue.comments.iter().map(|comment| {
         let head = (comment.id, comment.author.account, comment.created_at, comment.edits);
-        say(head, &comment.body, &comment.reactions);
-    }
+        (comment.created_at, say(head, &comment.body, &comment.reactions))
+    });
+    let reviews = issue.pull.iter().flat_map(|pull| pull.reviews.iter().filter_map(move |of| review(world, pull, of)));
+    let mut boxes: Vec<(i64, String)> = comments.chain(reviews).collect();
+    boxes.sort_by_key(|(at, _)| *at);
+    body.extend(boxes.into_iter().map(|(_, html)| html));
     body
+}
+
+/// A review with the threads that began in it; none for one that is pending or has only answers in it.
+fn review(world: &World, pull: &Pull, review: &Review) -> Option<(i64, String)> {
+    let at = review.submitted_at?;
+    let roots = pull.comments.iter().filter(|of| of.review == review.id && of.remark.in_reply_to.is_none());
+    let threads: Vec<String> = roots.map(|root| thread_box(world, pull, root)).collect();
+    if review.body.is_empty() && threads.is_empty() && review.state == "COMMENTED" {
+        return None;
+    }
+    let said = match review.state {
+        "APPROVED" => "approved",
+        "CHANGES_REQUESTED" => "requested changes",
+        "DISMISSED" => "reviewed (dismissed)",
+        _ => "reviewed",
+    };
+    let box_of = format!(
+        "<div class=box id=pullrequestreview-{}><header><b>{}</b> {said} <code>{}</code> <span class=quiet>{}</span></header><div>{}{}</div></div>",
+        review.id,
+        escape(world.login(review.author.account)),
+        escape(short(&review.commit)),
+        stamp(at),
+        html(&review.body),
+        threads.concat(),
+    );
+    Some((at, box_of))
+}
+
+fn thread_box(world: &World, pull: &Pull, root: &ReviewComment) -> String {
+    let resolved = if pull.resolved.contains(&root.id) { " · resolved" } else { "" };
+    let outdated = if root.line.is_none() { " · outdated" } else { "" };
+    let (path, line) = (escape(&root.remark.path), root.line.unwrap_or(root.remark.line));
+    let mut html = format!(
+        "<div class=box><header><code>{path}:{line}</code><span class=quiet>{outdated}{resolved}</span></header><div>{}",
+        coloured(&root.remark.hunk)
+    );
+    for comment in pull.comments.iter().filter(|of| of.id == root.id || of.remark.in_reply_to == Some(root.id)) {
+        html.push_str(&format!(
+            "<div id=discussion_r{}><b>{}</b> <span class=quiet>{}</span>{}{}</div>",
+            comment.id,
+            escape(world.login(comment.author.account)),
+            stamp(comment.created_at),
+            markup::html(&comment.remark.body),
+            reactions(&comment.reactions),
+        ));
+    }
+    html + "</div></div>"
 }
 
 /// The commits and the diff of a pull request.

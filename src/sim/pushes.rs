@@ -1,12 +1,12 @@
 //! What follows from changed branches, whoever pushed: pull requests move, and the App is told.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::git::{self, Branches, Commit, Difference};
-use super::world::{Actor, World, stamp};
-use super::{Inner, json};
+use super::world::{Actor, Pull, Repository, World, stamp};
+use super::{Inner, json, reviews};
 
 /// GitHub's id for "no commit" in push events.
 const NOTHING: &str = "0000000000000000000000000000000000000000";
@@ -33,7 +33,7 @@ pub(super) async fn noticed(inner: &Inner, repository: i64, actor: Actor) -> any
     };
     let new = git::branches(&folder).await?;
     let moves = moves(&folder, &old, &new).await?;
-    let pulls = {
+    let affected = {
         let mut world = inner.world();
         if let Some(of) = world.repositories.get_mut(&repository) {
             of.branches = new;
@@ -43,15 +43,25 @@ pub(super) async fn noticed(inner: &Inner, repository: i64, actor: Actor) -> any
         }
         affected(&world, repository, &moves)
     };
-    for (number, base, head) in pulls {
-        let difference = git::difference(&folder, &base, &head).await?;
-        set_pull_ref(&folder, number, &head).await?;
-        synchronize(&mut inner.world(), (repository, number), actor, (head, difference));
+    for Affected { repository: into, number, folder: base_folder, pull, base, head } in affected {
+        if into != repository {
+            bring(&folder, &base_folder, &head).await?;
+        }
+        let difference = git::difference(&base_folder, &base, &head).await?;
+        set_pull_ref(&base_folder, number, &head).await?;
+        let lines = reviews::carried(&base_folder, &pull, &head).await;
+        synchronize(&mut inner.world(), (into, number), actor, (head, difference, lines));
     }
     let mut world = inner.world();
-    for number in orphaned(&world, repository, &moves) {
-        world.set_open(repository, actor, number, false)?;
+    for (into, number) in orphaned(&world, repository, &moves) {
+        world.set_open(into, actor, number, false)?;
     }
+    Ok(())
+}
+
+/// Brings a commit of a fork to the repository that it was forked from.
+pub(super) async fn bring(fork: &Path, folder: &Path, commit: &str) -> anyhow::Result<()> {
+    git::run(folder, &["fetch", "--quiet", "--no-tags", &fork.to_string_lossy(), commit], b"").await?;
     Ok(())
 }
 
@@ -85,26 +95,39 @@ async fn moves(folder: &Path, old: &Branches, new: &Branches) -> anyhow::Result<
     Ok(moves)
 }
 
-/// The open pull requests whose head moved: number, base, new head.
-fn affected(world: &World, repository: i64, moves: &[Move]) -> Vec<(i64, String, String)> {
-    let Some(of) = world.repositories.get(&repository) else { return Vec::new() };
-    let open = of.issues.values().filter(|issue| issue.open);
-    let moved = open.filter_map(|issue| {
-        let pull = issue.pull.as_ref()?;
+/// An open pull request whose head moved.
+struct Affected {
+    repository: i64,
+    number: i64,
+    folder: PathBuf,
+    pull: Pull,
+    base: String,
+    head: String,
+}
+
+/// The open pull requests from a repository's branches, into whichever repository.
+fn open_from(world: &World, repository: i64) -> impl Iterator<Item = (&Repository, i64, &Pull)> {
+    let all = world.repositories.values().flat_map(|of| of.issues.values().map(move |issue| (of, issue)));
+    let open = all.filter(|(_, issue)| issue.open);
+    let pulls = open.filter_map(|(of, issue)| Some((of, issue.number, issue.pull.as_ref()?)));
+    pulls.filter(move |(_, _, pull)| pull.head_repository == Some(repository))
+}
+
+fn affected(world: &World, repository: i64, moves: &[Move]) -> Vec<Affected> {
+    let moved = open_from(world, repository).filter_map(|(of, number, pull)| {
         let head = moves.iter().find(|moved| moved.branch == pull.head_ref)?.after.clone()?;
         let base = of.branches.get(&pull.base_ref).unwrap_or(&pull.base_sha).clone();
-        Some((issue.number, base, head))
+        Some(Affected { repository: of.id, number, folder: of.folder.clone(), pull: pull.clone(), base, head })
     });
     moved.collect()
 }
 
 /// The open pull requests whose head branch is gone; GitHub closes them.
-fn orphaned(world: &World, repository: i64, moves: &[Move]) -> Vec<i64> {
-    let Some(of) = world.repositories.get(&repository) else { return Vec::new() };
+fn orphaned(world: &World, repository: i64, moves: &[Move]) -> Vec<(i64, i64)> {
     let gone = |name: &str| moves.iter().any(|moved| moved.branch == name && moved.after.is_none());
-    let open = of.issues.values().filter(|issue| issue.open);
-    open.filter(|issue| issue.pull.as_ref().is_some_and(|pull| gone(&pull.head_ref)))
-        .map(|issue| issue.number)
+    open_from(world, repository)
+        .filter(|(_, _, pull)| gone(&pull.head_ref))
+        .map(|(of, number, _)| (of.id, number))
         .collect()
 }
 
@@ -112,14 +135,24 @@ fn synchronize(
     world: &mut World,
     (repository, number): (i64, i64),
     actor: Actor,
-    (head, difference): (String, Difference),
+    (head, difference, lines): (String, Difference, Vec<(i64, Option<u32>)>),
 ) {
     let now = world.now();
     let Some(issue) = world.issue_mut(repository, number) else { return };
     issue.updated_at = now;
     let Some(pull) = &mut issue.pull else { return };
     pull.difference = difference;
+    for comment in &mut pull.comments {
+        if let Some((_, line)) = lines.iter().find(|(id, _)| *id == comment.id) {
+            comment.line = *line;
+            // An outdated comment stays with the commit that last had its line.
+            if line.is_some() {
+                comment.commit.clone_from(&head);
+            }
+        }
+    }
     let before = std::mem::replace(&mut pull.head_sha, head.clone());
+    pull.earlier_heads.push(before.clone());
     let more = json!({ "before": before, "after": head });
     // The issue was there a moment ago, under the same lock.
     let _ = world.issue_event(repository, number, actor, ("synchronize", more));

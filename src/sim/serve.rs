@@ -24,6 +24,9 @@ use super::{Inner, git_http, pages, rest};
 /// Where the API is, below the server's URL.
 const API: &str = "/api/v3";
 
+/// Where GraphQL is: beside the REST API, though the journal has it below.
+const GRAPHQL: (&str, &str) = ("/api/graphql", "/graphql");
+
 /// What a fault hook is.
 pub(super) type FaultHook = dyn Fn(&RequestInfo) -> Option<Fault> + Send + Sync;
 
@@ -127,7 +130,8 @@ async fn answer(inner: &Inner, request: hyper::Request<Incoming>) -> Result<Resp
     // What arrives incomplete was never asked.
     let body = to_bytes(Body::new(body), usize::MAX).await.map_err(|_| Dropped)?;
     let path = parts.uri.path().to_owned();
-    if let Some(path) = path.strip_prefix(API) {
+    let below = path.strip_prefix(API).filter(|path| *path != GRAPHQL.1);
+    if let Some(path) = below.or_else(|| (path == GRAPHQL.0).then_some(GRAPHQL.1)) {
         let json = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
         let mut caller = rest::admit(&parts).and_then(|()| identify(inner, &parts.headers));
         let json = json.unwrap_or_else(|_| {

@@ -3,6 +3,8 @@
 mod api;
 mod clones;
 mod hooks;
+mod owners;
+mod reviews;
 
 use std::path::Path;
 use std::process::Output;

@@ -1,7 +1,7 @@
 //! The state of the simulated GitHub: accounts, repositories, issues and what hangs on them. Plain data and look-ups;
 //! `changes` has what happens to it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use chrono::{DateTime, SecondsFormat};
@@ -23,12 +23,15 @@ pub(super) struct Account {
     pub kind: &'static str,
 }
 
-/// The App on one owner's repositories, all of them.
+/// The App on one owner's repositories, all of them but those that were taken out.
 #[derive(Clone, Debug)]
 pub(super) struct Installation {
     pub id: i64,
     pub account: i64,
     pub created_at: Millis,
+    /// The repositories that the owner took out.
+    pub excluded: BTreeSet<i64>,
+    pub suspended_at: Option<Millis>,
 }
 
 /// An installation token and what it opens.
@@ -59,6 +62,31 @@ pub(super) struct Repository {
     /// The branches as they were after the last push that was noticed.
     pub branches: Branches,
     pub issues: BTreeMap<i64, Issue>,
+    /// What became of the numbers that are no more.
+    pub gone: BTreeMap<i64, Gone>,
+    pub checks: Vec<CheckRun>,
+    /// The repository that this is a fork of.
+    pub fork_of: Option<i64>,
+}
+
+/// Why there is no issue of a number any more.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Gone {
+    Deleted,
+    /// To a repository, and its number there.
+    Transferred(i64, i64),
+}
+
+/// The newest run of a check on a commit; it is over.
+#[derive(Clone, Debug)]
+pub(super) struct CheckRun {
+    pub id: i64,
+    pub sha: String,
+    pub name: String,
+    /// GitHub's word, e.g. `failure`.
+    pub conclusion: String,
+    pub summary: String,
+    pub at: Millis,
 }
 
 /// A label of a repository.
@@ -86,6 +114,7 @@ pub(super) struct Issue {
     pub author: Actor,
     pub open: bool,
     pub state_reason: Option<&'static str>,
+    pub locked: bool,
     pub labels: Vec<String>,
     pub comments: Vec<IssueComment>,
     pub reactions: Vec<IssueReaction>,
@@ -96,10 +125,14 @@ pub(super) struct Issue {
     pub pull: Option<Pull>,
 }
 
-/// What a pull request has beyond an issue. Its head is always in the same repository: nobody forks here.
+/// What a pull request has beyond an issue.
 #[derive(Clone, Debug)]
 pub(super) struct Pull {
     pub id: i64,
+    /// Whose branch it brings.
+    pub head_owner: i64,
+    /// Where that branch is: this repository, a fork, or nowhere any more.
+    pub head_repository: Option<i64>,
     pub head_ref: String,
     pub head_sha: String,
     pub base_ref: String,
@@ -108,6 +141,62 @@ pub(super) struct Pull {
     pub merged_at: Option<Millis>,
     pub merge_commit: Option<String>,
     pub difference: Difference,
+    /// Heads that it had before.
+    pub earlier_heads: Vec<String>,
+    pub reviews: Vec<Review>,
+    /// The comments on lines of all reviews, in the order they were made.
+    pub comments: Vec<ReviewComment>,
+    /// The threads that are resolved, by their first comments.
+    pub resolved: BTreeSet<i64>,
+}
+
+/// A review of a pull request.
+#[derive(Clone, Debug)]
+pub(super) struct Review {
+    pub id: i64,
+    pub author: Actor,
+    /// GitHub's word, e.g. `COMMENTED`.
+    pub state: &'static str,
+    pub body: String,
+    pub commit: String,
+    /// None while it is pending.
+    pub submitted_at: Option<Millis>,
+}
+
+/// A comment on lines, part of a review.
+#[derive(Clone, Debug)]
+pub(super) struct ReviewComment {
+    pub id: i64,
+    pub review: i64,
+    pub author: Actor,
+    /// Where and what, as it was made.
+    pub remark: Remark,
+    /// Where its line is in the present head; none if that changed it.
+    pub line: Option<u32>,
+    /// The commit that it is shown on.
+    pub commit: String,
+    pub original_commit: String,
+    pub created_at: Millis,
+    pub updated_at: Millis,
+    pub reactions: Vec<IssueReaction>,
+}
+
+/// What is said about lines.
+#[derive(Clone, Debug)]
+pub(super) struct Remark {
+    pub path: String,
+    pub body: String,
+    pub line: u32,
+    /// `LEFT`, the old version, or `RIGHT`, the new one.
+    pub side: &'static str,
+    /// The first of several lines, and the version it is counted in.
+    pub start: Option<(u32, &'static str)>,
+    /// The first comment of the thread, if this is a reply.
+    pub in_reply_to: Option<i64>,
+    /// The diff down to the line.
+    pub hunk: String,
+    /// The line's place in the file's diff.
+    pub position: u32,
 }
 
 /// A comment in the conversation of an issue or pull request.
@@ -242,11 +331,17 @@ impl World {
         self.installations.values().find(|installation| installation.account == account)
     }
 
+    /// The App's installation, if it reaches a repository.
+    pub fn installed(&self, repository: &Repository) -> Option<&Installation> {
+        self.installation_on(repository.owner).filter(|installation| !installation.excluded.contains(&repository.id))
+    }
+
     /// Installs the App on an account's repositories, all of them; nothing happens if it is there.
     pub fn install(&mut self, account: i64) {
         if self.installation_on(account).is_none() {
             let (id, created_at) = (self.next_id(), self.now());
-            self.installations.insert(id, Installation { id, account, created_at });
+            let new = Installation { id, account, created_at, excluded: BTreeSet::new(), suspended_at: None };
+            self.installations.insert(id, new);
         }
     }
 

@@ -32,7 +32,7 @@ pub(in crate::sim) fn installation(world: &World, installation: &Installation) -
     json!({
         "id": installation.id,
         "account": account(world, installation.account),
-        "repository_selection": "all",
+        "repository_selection": if installation.excluded.is_empty() { "all" } else { "selected" },
         "access_tokens_url": format!("{}/app/installations/{}/access_tokens", world.api(), installation.id),
         "repositories_url": format!("{}/installation/repositories", world.api()),
         "html_url": format!("{}/organizations/{login}/settings/installations/{}", world.server, installation.id),
@@ -47,7 +47,7 @@ pub(in crate::sim) fn installation(world: &World, installation: &Installation) -
         "has_multiple_single_files": false,
         "created_at": stamp(installation.created_at),
         "updated_at": stamp(installation.created_at),
-        "suspended_by": null,
-        "suspended_at": null,
+        "suspended_by": installation.suspended_at.map(|_| account(world, installation.account)),
+        "suspended_at": installation.suspended_at.map(stamp),
     })
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::sim::app_auth::{Caller, in_scope, rank};
+use crate::sim::app_auth::{Caller, SUSPENDED, in_scope, rank};
 use crate::sim::json;
 use crate::sim::webhooks::{self, DeliveryRecord};
-use crate::sim::world::{Installation, Token, World, stamp};
+use crate::sim::world::{Installation, Repository, Token, World, stamp};
 
 use super::{Answer, Call, Reply, not_found, refusal};
 
@@ -37,7 +37,7 @@ pub(super) fn installation(call: &Call<'_>, id: &str) -> Answer {
 pub(super) fn repository_installation(call: &Call<'_>, repo: &str) -> Answer {
     call.app_only()?;
     let world = call.inner.world();
-    let installation = world.repository(repo).and_then(|of| world.installation_on(of.owner)).ok_or_else(not_found)?;
+    let installation = world.repository(repo).and_then(|of| world.installed(of)).ok_or_else(not_found)?;
     Ok(Reply::json(200, &json::installation(&world, installation)))
 }
 
@@ -46,6 +46,9 @@ pub(super) fn create_token(call: &Call<'_>, id: &str) -> Answer {
     call.app_only()?;
     let mut world = call.inner.world();
     let installation = find(&world, id)?.clone();
+    if installation.suspended_at.is_some() {
+        return Err(refusal(403, SUSPENDED));
+    }
     let repositories = narrowed_repositories(&world, &installation, call.body)?;
     let permissions = narrowed_permissions(&world, call.body)?;
     let expires_at = world.now() + call.inner.token_life.as_millis() as i64;
@@ -198,7 +201,8 @@ fn summary(record: &DeliveryRecord) -> Value {
 
 fn narrowed_repositories(world: &World, installation: &Installation, body: &Value) -> Result<Option<Vec<i64>>, Reply> {
     let list = |field: &str| body.get(field).and_then(Value::as_array).filter(|list| !list.is_empty());
-    let mine: Vec<_> = world.repositories.values().filter(|of| of.owner == installation.account).collect();
+    let reached = |of: &&Repository| world.installed(of).is_some_and(|on| on.id == installation.id);
+    let mine: Vec<_> = world.repositories.values().filter(reached).collect();
     let mut chosen = Vec::new();
     for id in list("repository_ids").into_iter().flatten() {
         chosen.push(mine.iter().find(|of| Some(of.id) == id.as_i64()));

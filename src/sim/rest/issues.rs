@@ -61,21 +61,24 @@ pub(super) fn edit(call: &Call<'_>, repo: &str, number: &str) -> Answer {
 pub(super) fn comments(call: &Call<'_>, repo: &str, number: &str) -> Answer {
     let world = call.inner.world();
     let (of, issue) = find(call, &world, (repo, number))?;
-    let since = match call.query.get("since") {
-        Some(since) => {
-            let wrong = |_| invalid(&[json!({ "resource": "IssueComment", "field": "since", "code": "invalid" })]);
-            // Whole seconds, because that is what the caller was told.
-            DateTime::parse_from_rfc3339(since).map_err(wrong)?.timestamp()
-        }
-        None => i64::MIN,
-    };
+    let since = since(call)?;
     let since = issue.comments.iter().filter(|comment| comment.updated_at / 1000 >= since);
     Ok(call.page(since.map(|comment| json::comment(&world, of, issue, comment)).collect()))
+}
+
+/// The `since` of a listing, in whole seconds because that is what the caller was told.
+pub(super) fn since(call: &Call<'_>) -> Result<i64, Reply> {
+    let Some(since) = call.query.get("since") else { return Ok(i64::MIN) };
+    let wrong = |_| invalid(&[json!({ "resource": "IssueComment", "field": "since", "code": "invalid" })]);
+    Ok(DateTime::parse_from_rfc3339(since).map_err(wrong)?.timestamp())
 }
 
 pub(super) fn create_comment(call: &Call<'_>, repo: &str, number: &str) -> Answer {
     let mut world = call.inner.world();
     let (id, number) = call.issue(&world, repo, number, Write)?;
+    if world.issue(id, number).is_some_and(|issue| issue.locked) {
+        return Err(refusal(403, "Unable to create comment because issue is locked."));
+    }
     let body = comment_body(call)?;
     let actor = bot(&world);
     let comment = world.comment(id, actor, number, body)?;
@@ -192,7 +195,7 @@ pub(super) fn unreact(call: &Call<'_>, repo: &str, target: Target, reaction: &st
     Ok(Reply::empty(204))
 }
 
-fn comment_body<'c>(call: &'c Call<'_>) -> Result<&'c str, Reply> {
+pub(super) fn comment_body<'c>(call: &'c Call<'_>) -> Result<&'c str, Reply> {
     /// Longer comments are refused.
     const LONGEST: usize = 65_536;
     let body = call.required("IssueComment", "body")?;
@@ -232,6 +235,10 @@ fn reach(call: &Call<'_>, world: &World, (repo, target): (&str, Target), access:
             let found = world.repository(repo).and_then(|of| of.find_comment(id));
             // Whoever may not even see the repository must not learn whether the comment is there.
             found.map_or(0, |(number, _)| number)
+        }
+        Target::ReviewComment(id) => {
+            let found = world.repository(repo).and_then(|of| of.find_review_comment(id));
+            found.map_or(0, |(issue, _, _)| issue.number)
         }
     };
     Ok(call.issue(world, repo, &number.to_string(), access)?.0)

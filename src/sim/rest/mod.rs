@@ -1,10 +1,13 @@
-//! The REST endpoints, in one table; what they answer is in `app`, `issues`, `pulls` and `repos`.
+//! The REST endpoints and that of GraphQL, in one table; what they answer is in a file for each resource.
 //! <https://docs.github.com/en/rest>
 
 mod app;
+mod checks;
+mod graphql;
 mod issues;
 mod pulls;
 mod repos;
+mod reviews;
 
 use std::collections::HashMap;
 
@@ -16,7 +19,7 @@ use serde_json::{Value, json};
 use super::Inner;
 use super::app_auth::{Access, Caller, Need, allows, in_scope};
 use super::changes::{Missing, Target};
-use super::world::{Actor, World};
+use super::world::{Actor, Gone, World};
 
 /// An answer on its way out.
 #[derive(Clone, Debug)]
@@ -154,6 +157,7 @@ async fn route(call: &Call<'_>, method: &str, path: &[&str]) -> Option<Answer> {
         return repository_route(call, method, &full_name, rest).await;
     }
     Some(match (method, path) {
+        ("POST", ["graphql"]) => graphql::answer(call),
         ("GET", ["meta"]) => Ok(Reply::json(200, &json!({ "verifiable_password_authentication": false }))),
         ("GET", ["rate_limit"]) => Ok(app::rate_limit()),
         ("GET", ["app"]) => app::get(call),
@@ -176,6 +180,7 @@ async fn route(call: &Call<'_>, method: &str, path: &[&str]) -> Option<Answer> {
 /// The table of endpoints below a repository.
 async fn repository_route(call: &Call<'_>, method: &str, repo: &str, path: &[&str]) -> Option<Answer> {
     let comment = |id: &str| id.parse().map(Target::Comment).map_err(|_| not_found());
+    let line = |id: &str| id.parse().map(Target::ReviewComment).map_err(|_| not_found());
     let issue = |number: &str| number.parse().map(Target::Issue).map_err(|_| not_found());
     Some(match (method, path) {
         ("GET", []) => repos::get(call, repo),
@@ -184,6 +189,7 @@ async fn repository_route(call: &Call<'_>, method: &str, repo: &str, path: &[&st
         ("GET", ["branches", name @ ..]) => repos::branch(call, repo, &name.join("/")).await,
         ("GET", ["git", "ref", "heads", name @ ..]) => repos::git_ref(call, repo, &name.join("/")),
         ("GET", ["git", "matching-refs", "heads", prefix @ ..]) => repos::matching_refs(call, repo, &prefix.join("/")),
+        ("GET", ["commits", name @ .., "check-runs"]) => checks::runs(call, repo, &name.join("/")).await,
         ("GET", ["commits", name @ ..]) => repos::commit(call, repo, &name.join("/")).await,
         ("GET", ["compare", range @ ..]) => repos::compare(call, repo, &range.join("/")).await,
         ("GET", ["collaborators", login, "permission"]) => repos::permission(call, repo, login),
@@ -221,6 +227,24 @@ async fn repository_route(call: &Call<'_>, method: &str, repo: &str, path: &[&st
             issue(number).and_then(|target| issues::unreact(call, repo, target, reaction))
         }
 
+        ("GET", ["pulls", "comments", id]) => reviews::get_comment(call, repo, id),
+        ("PATCH", ["pulls", "comments", id]) => reviews::edit_comment(call, repo, id),
+        ("DELETE", ["pulls", "comments", id]) => reviews::delete_comment(call, repo, id),
+        ("GET", ["pulls", "comments", id, "reactions"]) => {
+            line(id).and_then(|target| issues::reactions(call, repo, target))
+        }
+        ("POST", ["pulls", "comments", id, "reactions"]) => {
+            line(id).and_then(|target| issues::react(call, repo, target))
+        }
+        ("DELETE", ["pulls", "comments", id, "reactions", reaction]) => {
+            line(id).and_then(|target| issues::unreact(call, repo, target, reaction))
+        }
+        ("GET", ["pulls", number, "reviews"]) => reviews::list(call, repo, number),
+        ("POST", ["pulls", number, "reviews"]) => reviews::create(call, repo, number).await,
+        ("GET", ["pulls", number, "reviews", id]) => reviews::get(call, repo, number, id),
+        ("GET", ["pulls", number, "reviews", id, "comments"]) => reviews::comments_of(call, repo, number, id),
+        ("GET", ["pulls", number, "comments"]) => reviews::comments(call, repo, number),
+        ("POST", ["pulls", number, "comments", id, "replies"]) => reviews::reply(call, repo, number, id),
         ("GET", ["pulls"]) => pulls::list(call, repo),
         ("POST", ["pulls"]) => pulls::create(call, repo).await,
         ("GET", ["pulls", number]) => pulls::get(call, repo, number).await,
@@ -257,7 +281,7 @@ impl Call<'_> {
             world.repository(full_name).and_then(|of| of.issues.get(&number)).is_some_and(|issue| issue.pull.is_some());
         let needs = [("issues", access), ("pull_requests", access)];
         let repository = self.repository(world, full_name, if is_pull { &needs } else { &needs[..1] })?;
-        world.issue(repository, number).ok_or_else(not_found)?;
+        world.issue(repository, number).ok_or_else(|| gone(world, repository, number))?;
         Ok((repository, number))
     }
 
@@ -318,6 +342,18 @@ impl Call<'_> {
         }
         let header = (!links.is_empty()).then(|| ("link".to_owned(), links.join(", ")));
         (items.into_iter().skip((page - 1).saturating_mul(size)).take(size).collect(), header)
+    }
+}
+
+/// What GitHub says of a number that has no issue, or none any more.
+fn gone(world: &World, repository: i64, number: i64) -> Reply {
+    match world.repositories.get(&repository).and_then(|of| of.gone.get(&number)) {
+        Some(Gone::Deleted) => refusal(410, "This issue was deleted"),
+        Some(Gone::Transferred(to, number)) => {
+            let location = format!("{}/repositories/{to}/issues/{number}", world.api());
+            refusal(301, "Moved Permanently").with_headers([("location".to_owned(), location)])
+        }
+        None => not_found(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pull requests. Reviews and review comments have no endpoints yet.
+//! Pull requests; their reviews are in `reviews`.
 //! <https://docs.github.com/en/rest/pulls>
 
 use serde_json::{Value, json};
@@ -17,9 +17,8 @@ pub(super) fn list(call: &Call<'_>, repo: &str) -> Answer {
     let id = call.repository(&world, repo, &[("pull_requests", Read)])?;
     let of = known(&world, id)?;
     let state = call.query.get("state").map_or("open", String::as_str);
-    let owner = world.login(of.owner);
     let wanted = |issue: &Issue, pull: &Pull| {
-        let label = format!("{owner}:{}", pull.head_ref);
+        let label = format!("{}:{}", world.login(pull.head_owner), pull.head_ref);
         // GitHub ignores a head without an owner.
         let head = call.query.get("head").filter(|head| head.contains(':'));
         (state == "all" || state == json::state(issue))
@@ -66,6 +65,7 @@ pub(super) async fn create(call: &Call<'_>, repo: &str) -> Answer {
         let new = NewPull {
             title,
             body: call.text("body").unwrap_or_default(),
+            head_repository: place.id,
             head_ref: head,
             head_sha,
             base_ref: base,
@@ -90,16 +90,30 @@ pub(super) async fn get(call: &Call<'_>, repo: &str, number: &str) -> Answer {
         let diff = git::run(&place.folder, &["diff", &range, "--"], b"").await.map_err(broken)?;
         return Ok(Reply::raw(200, "application/vnd.github.diff; charset=utf-8", diff));
     }
+    let base = {
+        let world = call.inner.world();
+        let (_, _, pull) = find(&world, place.id, number)?;
+        place.branches.get(&pull.base_ref).unwrap_or(&ends.0).clone()
+    };
+    let merges = git::run(&place.folder, &["merge-tree", "--write-tree", &base, &ends.1], b"").await.is_ok();
     let world = call.inner.world();
     let (of, issue, pull) = find(&world, place.id, number)?;
-    Ok(Reply::json(200, &json::pull(&world, of, issue, pull)))
+    let mut value = json::pull(&world, of, issue, pull);
+    if issue.open {
+        value["mergeable"] = json!(merges);
+        value["mergeable_state"] = json!(if merges { "clean" } else { "dirty" });
+    }
+    Ok(Reply::json(200, &value))
 }
 
 pub(super) fn edit(call: &Call<'_>, repo: &str, number: &str) -> Answer {
     let mut world = call.inner.world();
     let id = call.repository(&world, repo, &[("pull_requests", Write)])?;
     let number: i64 = number.parse().map_err(|_| not_found())?;
-    find(&world, id, number)?;
+    let (_, issue, pull) = find(&world, id, number)?;
+    if !issue.open && call.text("state") == Some("open") {
+        reopens(&world, pull)?;
+    }
     let actor = bot(&world);
     world.edit_issue(id, actor, number, (call.text("title"), call.text("body")))?;
     if let Some(state) = call.text("state") {
@@ -107,6 +121,22 @@ pub(super) fn edit(call: &Call<'_>, repo: &str, number: &str) -> Answer {
     }
     let (of, issue, pull) = find(&world, id, number)?;
     Ok(Reply::json(200, &json::pull(&world, of, issue, pull)))
+}
+
+/// Neither what was merged is opened again, nor what has no branch any more.
+fn reopens(world: &World, pull: &Pull) -> Result<(), Reply> {
+    let head = pull.head_repository.and_then(|id| world.repositories.get(&id));
+    let branch = head.and_then(|of| of.branches.get(&pull.head_ref));
+    let message = if pull.merged_at.is_some() {
+        "state cannot be changed. The pull request cannot be reopened.".to_owned()
+    } else if branch.is_none() {
+        format!("state cannot be changed. The {} branch has been deleted.", pull.head_ref)
+    } else if branch != Some(&pull.head_sha) {
+        format!("state cannot be changed. The {} branch was force-pushed or recreated.", pull.head_ref)
+    } else {
+        return Ok(());
+    };
+    Err(invalid(&[json!({ "resource": "PullRequest", "code": "invalid", "field": "state", "message": message })]))
 }
 
 pub(super) async fn commits(call: &Call<'_>, repo: &str, number: &str) -> Answer {
@@ -124,7 +154,7 @@ pub(super) async fn files(call: &Call<'_>, repo: &str, number: &str) -> Answer {
 }
 
 /// The place, number, and base and head commits of a pull request that the caller may read.
-fn reach(call: &Call<'_>, repo: &str, number: &str) -> Result<(Place, i64, (String, String)), Reply> {
+pub(super) fn reach(call: &Call<'_>, repo: &str, number: &str) -> Result<(Place, i64, (String, String)), Reply> {
     let world = call.inner.world();
     let id = call.repository(&world, repo, &[("pull_requests", Read)])?;
     let number: i64 = number.parse().map_err(|_| not_found())?;
@@ -132,7 +162,7 @@ fn reach(call: &Call<'_>, repo: &str, number: &str) -> Result<(Place, i64, (Stri
     Ok((Place::of(&world, of), number, (pull.base_sha.clone(), pull.head_sha.clone())))
 }
 
-fn find(world: &World, repository: i64, number: i64) -> Result<(&Repository, &Issue, &Pull), Reply> {
+pub(super) fn find(world: &World, repository: i64, number: i64) -> Result<(&Repository, &Issue, &Pull), Reply> {
     let of = known(world, repository)?;
     let issue = of.issues.get(&number).ok_or_else(not_found)?;
     Ok((of, issue, issue.pull.as_ref().ok_or_else(not_found)?))
