@@ -258,7 +258,7 @@ async fn a_closed_pull_request_is_opened_again_and_a_merged_one_refused() {
     world.comment(MAINTAINER, pull, "/track followup more").await;
     world.settle_soon().await;
     let pulls = world.sim.pulls(REPO);
-    assert_eq!((pulls.len(), pulls[0].open), (1, true));
+    assert_eq!((pulls.len(), pulls[0].state), (1, "open"));
     assert_eq!(world.runs().await[0].outcome, Some(Outcome::Succeeded));
 
     world.sim.merge_pull(REPO, MAINTAINER, pull).await.expect("a merge");

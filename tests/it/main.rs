@@ -8,6 +8,7 @@ mod cancel;
 mod cli;
 mod commands;
 mod deliveries;
+mod follow_up;
 mod fakemodel;
 mod github_faults;
 mod harness;
