@@ -126,7 +126,7 @@ impl GitHub {
         let server: Uri = config.server_url.parse().context("GITHUB_SERVER_URL")?;
         let server_host = server.host().context("GITHUB_SERVER_URL has no host")?.to_owned();
         let key = AppKey::new(config.app_id, &config.private_key)?;
-        let transport = transport(base.to_string().parse().context("GITHUB_API_URL")?);
+        let transport = transport(base.origin().parse().context("GITHUB_API_URL")?);
         Ok(Self(Arc::new(Inner {
             transport,
             base,
@@ -269,7 +269,7 @@ impl GitHub {
             answered: false,
             not_before: None,
         };
-        // The whole path, base included: octocrab's own joining takes `/app` for a path below the base `/a`.
+        // The whole path, base included: octocrab's own joining takes `/app` for a path below the base `/a`, and GraphQL is not below it.
         let mut builder = hyper::Request::builder()
             .method(request.method.clone())
             .uri(self.0.base.absolute(&request.path))
@@ -480,6 +480,11 @@ impl Base {
         })
     }
 
+    /// Scheme, host and port.
+    fn origin(&self) -> String {
+        format!("{}://{}", self.scheme, self.authority)
+    }
+
     /// The whole path of a call. GraphQL is beside the REST API of GitHub Enterprise Server, `/api/graphql` by `/api/v3`
     /// (<https://docs.github.com/en/enterprise-server@latest/graphql/guides/forming-calls-with-graphql#the-graphql-endpoint>).
     fn absolute(&self, path: &str) -> String {
@@ -507,7 +512,7 @@ impl Base {
 
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.authority, self.path)
+        write!(f, "{}{}", self.origin(), self.path)
     }
 }
 

@@ -201,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_thread_is_found_by_its_first_comment_and_resolved_once() {
-        let fake = Fake::start("/v3", |request| match &request.body["variables"] {
+        let fake = Fake::start("/api/v3", |request| match &request.body["variables"] {
             of if of["after"] == "more" => respond(
                 200,
                 page(
@@ -217,6 +217,8 @@ mod tests {
                 respond(200, json!({ "data": { "resolveReviewThread": { "thread": { "isResolved": true } } } }))
             }
             of => {
+                // As on GitHub Enterprise Server, where it is /api/graphql.
+                assert_eq!(request.path, "outside of the base");
                 assert_eq!(of, &json!({ "owner": "octo", "name": "hello", "pull": 9, "after": null }));
                 respond(200, page(&[thread(json!("1"), false, true)], Some("more")))
             }

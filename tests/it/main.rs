@@ -24,6 +24,7 @@ mod real_agents;
 mod reports;
 mod restart;
 mod retry;
+mod reviewing;
 mod secrets;
 mod ssh_host;
 mod ssh_task;
