@@ -61,6 +61,8 @@ pub struct Wake {
     pub runs: Arc<Notify>,
     /// A report is owed.
     pub reports: Notify,
+    /// Files are to be removed from a runner.
+    pub tidy: Notify,
     /// Feedback waits, or what it waited for is over.
     pub feedback: Notify,
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::future::{BoxFuture, FutureExt as _, LocalBoxFuture};
 use track::app::{self, Instance};
 use track::cli::{self, AppFacts, Cli, DemoArgs, Program};
 use track::config::Config;
@@ -16,8 +16,8 @@ impl Program for Parts {
         app::serve(config).boxed()
     }
 
-    fn demo(&self, args: DemoArgs) -> BoxFuture<'_, anyhow::Result<()>> {
-        demo::play(args).boxed()
+    fn demo(&self, args: DemoArgs) -> LocalBoxFuture<'_, anyhow::Result<()>> {
+        demo::play(args).boxed_local()
     }
 
     fn instance(&self, config: Config) -> BoxFuture<'_, anyhow::Result<Box<dyn Send>>> {

@@ -7,7 +7,7 @@ use std::{env, io};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 
 use crate::config::{self, Config, Mistakes};
 use crate::logging;
@@ -81,7 +81,7 @@ pub trait Program: Sync {
     fn serve(&self, config: Config) -> BoxFuture<'_, anyhow::Result<()>>;
 
     /// Plays the story; an error if it did not come true.
-    fn demo(&self, args: DemoArgs) -> BoxFuture<'_, anyhow::Result<()>>;
+    fn demo(&self, args: DemoArgs) -> LocalBoxFuture<'_, anyhow::Result<()>>;
 
     /// Takes the lock of `config.home` and answers on its socket, as a server does, until the guard is dropped. Does no work and needs no App.
     fn instance(&self, config: Config) -> BoxFuture<'_, anyhow::Result<Box<dyn Send>>>;

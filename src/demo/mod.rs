@@ -23,7 +23,11 @@ use crate::sim::{APP_PRIVATE_KEY_PEM, AppSettings, Options, Role, Sim};
 const REPOSITORY: &str = "octo/hello";
 /// The person of the story.
 const PERSON: &str = "mona";
+/// Somebody else who works there.
+const COLLEAGUE: &str = "lisa";
 const AGENT: &str = "scripted";
+/// The folder in the demo's in which the runner works.
+const RUNNER: &str = "runner";
 
 /// Plays the story; an error if it did not come true.
 pub async fn play(args: DemoArgs) -> Result<()> {
@@ -52,14 +56,14 @@ async fn play_with(args: &DemoArgs, folder: &Path, sandbox: Sandbox, sim: &Sim) 
     println!("  GitHub    {} (simulated)", sim.url());
     println!("  bot       http://{}", running.address());
     println!("  folder    {}\n", folder.display());
-    let told = tell_and_wait(args, sim).await;
+    let told = tell_and_wait(args, sim, &folder.join(RUNNER)).await;
     end_runs(&running).await;
     running.stop().await;
     told
 }
 
-async fn tell_and_wait(args: &DemoArgs, sim: &Sim) -> Result<()> {
-    story::tell(sim).await?;
+async fn tell_and_wait(args: &DemoArgs, sim: &Sim, runner: &Path) -> Result<()> {
+    story::tell(sim, runner).await?;
     if !args.exit {
         println!("\nThe pages stay up until you press Ctrl-C.");
         std::future::pending::<()>().await;
@@ -84,12 +88,14 @@ async fn simulator(folder: &Path) -> Result<Sim> {
     let secret = SecretString::from(hex::encode(rand::random::<[u8; 16]>()));
     let sim = Sim::start(Options::new(folder.join("github"), AppSettings::new(secret))).await?;
     sim.add_user(PERSON);
+    sim.add_user(COLLEAGUE);
     let files = [
         ("README.md", "# hello\n\nGreetings in several languages, one a line.\n"),
         ("greetings.txt", "Hello, world!\nHallo, Welt!\nHola, mundo!\n"),
     ];
     sim.add_repository(REPOSITORY, &files).await?;
     sim.set_role(REPOSITORY, PERSON, Role::Maintain)?;
+    sim.set_role(REPOSITORY, COLLEAGUE, Role::Write)?;
     Ok(sim)
 }
 
@@ -113,7 +119,7 @@ fn config(folder: &Path, port: u16, sandbox: Sandbox, sim: &Sim) -> Result<Confi
     config.default_agent = AGENT.to_owned();
     config.agents.insert(AGENT.to_owned(), AgentConfig { command: vec!["bash".to_owned(), text(&script)?] });
     let mut runner = RunnerConfig::named("this-machine", Transport::Local);
-    runner.root = text(&folder.join("runner"))?;
+    runner.root = text(&folder.join(RUNNER))?;
     runner.sandbox = sandbox;
     runner.read_only = vec![text(&tools)?];
     config.runners = vec![runner];

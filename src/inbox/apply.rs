@@ -184,10 +184,13 @@ async fn answer(
     repository: &Repository,
     asked: &Asked,
 ) -> Result<(), Trouble> {
-    let ignore =
-        async |reason: &str, detail: &str| ignored(context, delivery, envelope, Some(repository), reason, detail).await;
     adopt(context, repository, asked).await?;
     let before = scene(&mut *context.db.read().await?, repository, asked).await?;
+    // What happens on a pull request of ours is the thread's.
+    let envelope = Envelope { number: Some(before.subject), ..envelope.clone() };
+    let ignore = async |reason: &str, detail: &str| {
+        ignored(context, delivery, &envelope, Some(repository), reason, detail).await
+    };
     if asked.wishes.is_empty() && !before.on_ours {
         return ignore("not_ours", "reviews of other people's pull requests start nothing").await;
     }
@@ -234,6 +237,7 @@ async fn answer(
     context.wake.runs.notify_one();
     context.wake.reports.notify_one();
     context.wake.feedback.notify_one();
+    context.wake.tidy.notify_one();
     Ok(())
 }
 

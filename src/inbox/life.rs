@@ -12,7 +12,7 @@ use crate::db::lines::Line;
 use crate::db::runs::Run;
 use crate::db::{self, Conn};
 use crate::event::{Envelope, Installation, InstallationChange, LifeChange};
-use crate::github::issues;
+use crate::github::{app, issues};
 use crate::model::{LineState, Millis, Number, Repository, RepositoryId, RunId, ThreadId};
 
 /// What a turn comes to, as it is recorded.
@@ -145,6 +145,8 @@ pub(super) async fn installation(
         InstallationChange::Removed => installation.repositories.iter().map(|(id, _)| *id).collect(),
         InstallationChange::Created | InstallationChange::Unsuspended | InstallationChange::Added => Vec::new(),
     };
+    let lost =
+        if installation.change == InstallationChange::Suspended { lost } else { still_lost(context, lost).await? };
     let by = envelope.sender.as_ref().map_or("GitHub", |sender| sender.account.login.as_str());
     let now = context.clock.now();
     let mut tx = context.db.begin().await?;
@@ -181,6 +183,22 @@ pub(super) async fn installation(
     Ok(())
 }
 
+/// Those with live runs that the App does not reach by now: it may be installed anew already.
+async fn still_lost(context: &Context, lost: Vec<RepositoryId>) -> Result<Vec<RepositoryId>, Trouble> {
+    let live = db::runs::live(&mut *context.db.read().await?).await?;
+    let mut still = Vec::new();
+    for id in lost.into_iter().filter(|id| live.iter().any(|run| run.repository == *id)) {
+        let stored = db::repositories::get(&mut *context.db.read().await?, id).await?;
+        let Some(repository) = stored else { continue };
+        match app::repository_installation(&context.github, &repository.name).await {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => still.push(id),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(still)
+}
+
 async fn forget_tokens(context: &Context, repositories: &[RepositoryId]) -> Result<(), Trouble> {
     for id in repositories {
         if let Some(repository) = db::repositories::get(&mut *context.db.read().await?, *id).await? {
@@ -215,6 +233,7 @@ fn ring(context: &Context, runs: &[RunId]) {
     context.wake.runs.notify_one();
     context.wake.reports.notify_one();
     context.wake.feedback.notify_one();
+    context.wake.tidy.notify_one();
 }
 
 fn count(runs: usize) -> String {

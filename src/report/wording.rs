@@ -370,10 +370,18 @@ pub fn discarded(runs: u64, runners: u64) -> String {
 }
 
 /// The text of the pull request: the agent's words, what it closes, who asked.
-pub fn pull_request_body(run: &Run, agents_words: &str, thread: Number, run_url: Option<&str>) -> String {
+///
+/// `continues` is a pull request that was closed and cannot be opened again.
+pub fn pull_request_body(
+    run: &Run,
+    agents_words: &str,
+    (thread, continues): (Number, Option<Number>),
+    run_url: Option<&str>,
+) -> String {
+    let continues = continues.map_or_else(String::new, |pull| format!(" Continues #{pull}."));
     let link = run_link(run.id, run_url);
     format!(
-        "{}\n\nCloses #{thread}.\n\n<sub>{} by {} · asked by {} in #{thread}</sub>",
+        "{}\n\nCloses #{thread}.{continues}\n\n<sub>{} by {} · asked by {} in #{thread}</sub>",
         quoted(agents_words, 40_000),
         link,
         code(&run.agent),

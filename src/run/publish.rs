@@ -177,6 +177,7 @@ async fn deliver(
         Some(pushed) => pushed.clone(),
         None => {
             check(context, repository, &base, given, result).await?;
+            reopen(context, run, repository, &line).await?;
             let pushed = bring(context, run, repository, (&mut line, &base), (given, result)).await?;
             let mut tx = context.db.begin().await?;
             db::runs::set_pushed(&mut tx, run.id, &pushed, None).await?;
@@ -187,6 +188,7 @@ async fn deliver(
         }
     };
     if run.pull.is_none() {
+        // A new one where GitHub did not open the closed one again says what it continues.
         let pull = open_pull(context, run, repository, &line, &base).await?;
         let mut tx = context.db.begin().await?;
         db::runs::set_pushed(&mut tx, run.id, &head, Some(pull)).await?;
@@ -194,6 +196,20 @@ async fn deliver(
         tx.commit().await?;
     }
     Ok(())
+}
+
+/// A follow-up on a pull request that was closed unmerged opens it again, where GitHub allows it: not once the branch has moved (B20).
+async fn reopen(context: &Context, run: &Run, repository: &Repository, line: &Line) -> Result<(), Undelivered> {
+    let (Kind::FollowUp, Some(number)) = (run.kind, line.pull) else { return Ok(()) };
+    let pull = pulls::get(&context.github, repository, number).await?;
+    if pull.is_open() || pull.is_merged() {
+        return Ok(());
+    }
+    let open = pulls::PullChange { state: Some("open"), ..pulls::PullChange::default() };
+    match pulls::update(&context.github, repository, number, open).await {
+        Ok(_) | Err(ApiError::Refused { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Pushes the result. Where somebody else has moved the branch, the agent's commits go on top of theirs, once; where it is gone with its
@@ -341,25 +357,27 @@ async fn open_pull(
     line: &Line,
     base: &str,
 ) -> Result<Number, Undelivered> {
-    let find = async || -> Result<Option<Number>, ApiError> {
-        let found = pulls::find_by_head(&context.github, repository, &line.branch).await?;
-        Ok(found.into_iter().find(pulls::PullRequest::is_open).map(|pull| pull.number))
-    };
+    let find = async || pulls::find_by_head(&context.github, repository, &line.branch).await;
+    let mut continues = None;
     // Nobody can have opened one for a branch that was pushed for the first time just now.
-    if line.head.is_some()
-        && let Some(number) = find().await?
-    {
-        return Ok(number);
+    if line.head.is_some() {
+        let found = find().await?;
+        if let Some(open) = found.iter().find(|pull| pull.is_open()) {
+            return Ok(open.number);
+        }
+        continues = found.iter().find(|pull| !pull.is_merged()).map(|pull| pull.number);
     }
     let thread = db::threads::get(&mut *context.db.read().await?, run.thread).await?;
     let words = answer(run).map(|answer| words_of(&answer)).unwrap_or_default();
-    let (title, body) =
-        (title(run), wording::pull_request_body(run, &words, thread.number, context.run_url(run.id).as_deref()));
+    let (title, body) = (
+        title(run),
+        wording::pull_request_body(run, &words, (thread.number, continues), context.run_url(run.id).as_deref()),
+    );
     let new = pulls::NewPull { title: &title, body: &body, head: &line.branch, base, draft: false };
     match pulls::create(&context.github, repository, &new).await {
         Ok(pulls::Created::New(pull)) => Ok(pull.number),
-        Ok(pulls::Created::Exists) => match find().await? {
-            Some(number) => Ok(number),
+        Ok(pulls::Created::Exists) => match find().await?.into_iter().find(pulls::PullRequest::is_open) {
+            Some(pull) => Ok(pull.number),
             // GitHub's lists lag: the next attempt will find it.
             None => Err(super::remote_unavailable("the pull request is not listed yet".to_owned()).into()),
         },
@@ -437,6 +455,7 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
     context.wake.reports.notify_one();
     context.wake.runs.notify_one();
     context.wake.feedback.notify_one();
+    context.wake.tidy.notify_one();
     Ok(Next::Again)
 }
 

@@ -33,6 +33,7 @@ pub async fn work(context: Arc<Context>) {
         }
         tokio::select! {
             () = context.stop.cancelled() => return,
+            () = context.wake.tidy.notified() => {}
             () = tokio::time::sleep(EVERY) => {}
         }
     }

@@ -35,7 +35,7 @@ pub enum Step {
     Shell(String),
     /// Says something and ends the turn.
     Say(String),
-    /// Gives the structured answer and ends the turn.
+    /// Gives the structured answer and ends the turn; `"replies": "all"` in it becomes one reply for each review comment of the prompt.
     Answer(Value),
     /// Waits before the next step.
     Sleep(Duration),
@@ -129,7 +129,8 @@ async fn serve(
     }
     let (prompt, results) = if openai { openai::position(&request) } else { anthropic::position(&request) };
     let scripted = steps_of(&prompt);
-    let steps = if scripted.is_empty() { shared.steps.clone() } else { scripted };
+    let mut steps = if scripted.is_empty() { shared.steps.clone() } else { scripted };
+    steps.iter_mut().for_each(|step| fill_replies(step, &prompt));
     match due(&shared, &prompt, &steps, results).await {
         Ok(step) if openai => events(&openai::reply(&request, step)),
         Ok(step) => events(&anthropic::reply(&request, step)),
@@ -159,6 +160,17 @@ async fn due<'a>(shared: &Shared, prompt: &str, steps: &'a [Step], results: usiz
         }
     }
     Ok(None)
+}
+
+fn fill_replies(step: &mut Step, prompt: &str) {
+    let Step::Answer(answer) = step else { return };
+    if answer["replies"] != "all" {
+        return;
+    }
+    let ids =
+        prompt.split("source=\"review comment ").skip(1).filter_map(|rest| rest.split(' ').next()?.parse::<i64>().ok());
+    let reply = |id| json!({ "comment_id": id, "disposition": "answered", "body": "Yes." });
+    answer["replies"] = ids.map(reply).collect();
 }
 
 /// The steps that lines of a prompt ask for.

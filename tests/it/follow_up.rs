@@ -50,12 +50,36 @@ async fn a_review_becomes_a_follow_up_that_answers_every_comment_once() {
     assert_eq!((run.kind, run.outcome, run.automatic), (Kind::FollowUp, Some(Outcome::Succeeded), true));
     assert_eq!(world.sim.pulls(REPO).len(), 1);
     let prompt = world.prompt(run.id);
-    assert!(prompt.contains("Two things.") && prompt.contains("Say it louder.") && prompt.contains("+hello"), "{prompt}");
-    for comment in line_comments(&world, pull) {
-        insta::assert_snapshot!(answers(&world, pull, comment).join("\n--\n").replace(&comment.to_string(), "ID"), @"");
-        assert!(world.sim.thread_resolved(REPO, pull, comment));
+    assert!(
+        prompt.contains("Two things.") && prompt.contains("Say it louder.") && prompt.contains("+hello"),
+        "{prompt}"
+    );
+    let comments = line_comments(&world, pull);
+    assert_eq!(comments.len(), 2);
+    for comment in &comments {
+        assert_eq!(answers(&world, pull, *comment), [format!("**Fixed** in `SHA`. About {comment}.")]);
+        assert!(world.sim.thread_resolved(REPO, pull, *comment));
     }
-    insta::assert_snapshot!(world.said(pull).join("\n----\n"), @"");
+    insta::assert_snapshot!(world.said(pull).join("\n----\n"), @"
+    @mona `scripted` pushed `SHA` for #1. Please have a look; a review that comments or requests changes makes me follow up, and so does `/track followup <text>`.
+    ----
+    ✅ **Done**: #2 at [`SHA`](https://github.test/octo/hello/commit/SHA).
+
+    Did as asked.
+
+    | Comment | Disposition | Commit |
+    | --- | --- | --- |
+    | `hello.txt:1` by mona | fixed | `SHA` |
+    | `hello.txt:1` by mona | fixed | `SHA` |
+
+    | Agent | Runner | Took | Changes |
+    | --- | --- | --- | --- |
+    | `scripted` | `local-1` | TIME | 1 commit, 1 file (+1 −0) |
+
+    <sub>run `RUN` · asked by mona · branch `track/issue-1-LINE`</sub>
+    ----
+    @mona `scripted` pushed `SHA` for #1. Please have a look; a review that comments or requests changes makes me follow up, and so does `/track followup <text>`.
+    ");
     assert_eq!(world.said(issue).len(), 1, "the follow-up is told on the pull request");
 }
 
@@ -141,7 +165,11 @@ async fn nothing_follows_where_it_is_switched_off_or_over() {
     review(&world, pull, "More.", &[]).await;
     world.settle().await;
     assert_eq!(world.runs().await.len(), 1);
-    assert!(world.said(pull)[0].contains("to have more done, comment `/track followup <text>`"), "{:?}", world.said(pull));
+    assert!(
+        world.said(pull)[0].contains("to have more done, comment `/track followup <text>`"),
+        "{:?}",
+        world.said(pull)
+    );
 
     let world = World::new().await;
     let (_, pull) = opened(&world).await;
@@ -164,7 +192,11 @@ async fn a_pause_keeps_feedback_until_it_is_over() {
     world.settle_soon().await;
     world.until("the follow-up", async || world.runs().await.len() == 2).await;
     world.settle_soon().await;
-    insta::assert_snapshot!(world.said(pull)[1..3].join("\n--\n"), @"");
+    insta::assert_snapshot!(world.said(pull)[1..3].join("\n--\n"), @"
+    Reviews of #2 start no follow-ups from now on; `/track followup <text>` still does. `/track resume` turns them on again.
+    --
+    Reviews of #2 start follow-ups again, and what was said meanwhile is taken up.
+    ");
 }
 
 #[tokio::test]
@@ -334,12 +366,13 @@ async fn a_restart_in_any_state_loses_no_follow_up() {
     world.stop().await;
     review(&world, pull, "Take one.", &[("hello.txt", 1, "Here.")]).await;
     world.start().await;
-    world.until("it was found", async || {
-        let _ = track::inbox::sweep::sweep(world.bot().context()).await;
-        world.bot().context().wake.inbox.notify_one();
-        world.runs().await.len() == 2
-    })
-    .await;
+    world
+        .until("it was found", async || {
+            let _ = track::inbox::sweep::sweep(world.bot().context()).await;
+            world.bot().context().wake.inbox.notify_one();
+            world.runs().await.len() == 2
+        })
+        .await;
     world.until_status(Status::Running).await;
     world.stop().await;
     world.start().await;

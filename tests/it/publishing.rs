@@ -111,7 +111,7 @@ async fn commits_that_somebody_pushed_meanwhile_are_not_overwritten() {
     world.agent(r#"await again; commit b.txt b "feat: b"; answer succeeded "Added b.""#);
     world.comment(MAINTAINER, issue, "/track dispatch more").await;
     world.until_started(2).await;
-    let theirs = world.sim.commit_file(REPO, &branch, "theirs.txt", "mine\n").await.unwrap();
+    let theirs = world.sim.commit_file(REPO, &branch, "b.txt", "mine\n").await.unwrap();
     world.signal("again");
     world.settle().await;
     let run = world.runs().await.remove(0);
@@ -126,7 +126,7 @@ async fn commits_that_somebody_pushed_meanwhile_are_not_overwritten() {
     Added b.
 
     ```text
-    track/issue-1-LINE is at SHA on GitHub, and the agent's result SHA does not know that
+    track/issue-1-LINE is at SHA on GitHub, and the agent's result SHA does not know that; both changed b.txt
     ```
 
     **Next:** What was pushed there stays. `/track retry` does the work again on top of it.

@@ -8,10 +8,11 @@ use std::process::Command;
 
 use serde_json::json;
 use track::config::{Config, Transport};
-use track::model::Outcome;
+use track::db::runs::Run;
+use track::model::{Kind, Outcome, Session};
 
 use crate::fakemodel::{FakeModel, Step};
-use crate::harness::{REPO, World};
+use crate::harness::{MAINTAINER, REPO, World};
 
 const WORK: &str = "printf 'hello\\n' > hello.txt && git add -A && git commit -qm 'feat: say hello'";
 
@@ -57,7 +58,7 @@ fn set_up(config: &mut Config, model: &FakeModel) {
 fn model() -> impl Future<Output = FakeModel> {
     let answer = json!({
         "status": "succeeded", "summary": "Said hello.", "pull_request_title": "feat: say hello",
-        "pull_request_body": "Adds a greeting.", "notes": null, "replies": [],
+        "pull_request_body": "Adds a greeting.", "notes": null, "replies": "all",
     });
     FakeModel::start("key-of-the-test", vec![Step::Shell(WORK.into()), Step::Answer(answer)])
 }
@@ -74,6 +75,50 @@ async fn story(world: &World, agent: &str) -> String {
     assert_eq!(pull.title, "feat: say hello");
     assert_eq!(world.sim.file_at(REPO, &pull.head_ref, "hello.txt").await.as_deref(), Some("hello\n"));
     world.only_comment(issue)
+}
+
+/// A review of the pull request, and the agent goes on in its session; what it used before is not counted again.
+async fn goes_on(world: &World, agent: &str) {
+    story(world, agent).await;
+    let before = world.runs().await.remove(0);
+    let pull = world.sim.pulls(REPO)[0].number;
+    let comments = [("hello.txt", 1, "Is this loud enough?")];
+    world.sim.review(REPO, MAINTAINER, pull, "COMMENTED", "Nearly.", &comments).await.expect("a review");
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!(
+        (run.kind, run.outcome),
+        (Kind::FollowUp, Some(Outcome::Succeeded)),
+        "{:?} {:?}",
+        run.reason,
+        run.detail
+    );
+    let id = |session: &Option<Session>| session.as_ref().map(|session| session.id.clone());
+    assert_eq!((id(&run.resumed), id(&run.session)), (id(&before.session), id(&before.session)));
+    assert_eq!(run.session_note.as_deref(), Some("The agent goes on in its earlier session."));
+    let used = |run: &Run| run.usage.map(|usage| usage.output_tokens);
+    assert_eq!(used(&run), used(&before), "as much as the first run, which made as many calls");
+    let answered =
+        world.sim.reviews(REPO, pull).into_iter().flat_map(|review| review.comments).filter(|c| c.author_is_app);
+    assert_eq!(answered.count(), 1);
+}
+
+// B20
+#[tokio::test]
+#[ignore = "needs the real codex: scripts/install-agents.sh"]
+async fn real_agents_codex_goes_on_in_its_session() {
+    let model = model().await;
+    let world = World::over_ssh_with(|config| set_up(config, &model)).await;
+    goes_on(&world, "codex").await;
+}
+
+// B20
+#[tokio::test]
+#[ignore = "needs the real claude: scripts/install-agents.sh"]
+async fn real_agents_claude_goes_on_in_its_session() {
+    let model = model().await;
+    let world = World::with(|config| set_up(config, &model)).await;
+    goes_on(&world, "claude").await;
 }
 
 // B14, B15, B79

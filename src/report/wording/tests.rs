@@ -395,7 +395,7 @@ fn a_push_mentions_the_main_users_and_nobody_else() {
     let pushed = Run { pushed: Some("abcdef1234567890abcdef1234567890abcdef12".parse().unwrap()), ..running() };
     insta::assert_snapshot!(super::pushed(&["mona".into(), "lisa".into()], &pushed, Number(1), true), @"@mona @lisa `codex` pushed `abcdef1` for #1. Please have a look; a review that comments or requests changes makes me follow up, and so does `/track followup <text>`.");
     insta::assert_snapshot!(super::pushed(&[], &pushed, Number(1), false), @"`codex` pushed `abcdef1` for #1. Please have a look; to have more done, comment `/track followup <text>` here or on the issue.");
-    insta::assert_snapshot!(pull_request_body(&pushed, "Said hello to @octocat.", Number(1), Some("https://track.test/admin/runs/1")), @"
+    insta::assert_snapshot!(pull_request_body(&pushed, "Said hello to @octocat.", (Number(1), None), Some("https://track.test/admin/runs/1")), @"
     Said hello to @<!-- -->octocat.
 
     Closes #1.

@@ -162,6 +162,11 @@ impl World {
         fs::write(self.shared.join("log").join(name), "").expect("a signal");
     }
 
+    /// Has agents that come to `await NAME` wait again.
+    pub fn unsignal(&self, name: &str) {
+        let _ = fs::remove_file(self.shared.join("log").join(name));
+    }
+
     /// The runs whose agents started, in order; one entry for each start.
     pub fn starts(&self) -> Vec<String> {
         fs::read_to_string(self.shared.join("log/starts")).unwrap_or_default().lines().map(str::to_owned).collect()
@@ -215,6 +220,12 @@ impl World {
     /// The folder of the bot's state.
     pub fn home(&self) -> &Path {
         &self.config.home
+    }
+
+    /// The folder of this bot on its local runner.
+    pub fn runner_root(&self) -> PathBuf {
+        let made = fs::read_dir(self.folder.path().join("runner")).expect("the runner was used");
+        made.flatten().next().expect("one bot's folder").path()
     }
 
     /// GitHub takes no new pull request until `sim.clear_faults()`, so that a run stays in publishing.
@@ -272,6 +283,7 @@ impl World {
         wake.inbox.notify_one();
         wake.runs.notify_one();
         wake.reports.notify_one();
+        wake.feedback.notify_one();
     }
 
     /// Waits until nothing is left to do: webhooks delivered and handled, runs over, reports shown.
@@ -306,6 +318,7 @@ impl World {
         wake.inbox.notify_one();
         wake.runs.notify_one();
         wake.reports.notify_one();
+        wake.feedback.notify_one();
     }
 
     /// The first requests that `which` picks meet a fault; answers how many did so far. Replaces the fault before.
@@ -325,13 +338,14 @@ impl World {
         met
     }
 
-    /// Deliveries not handled, runs not over, reports not shown.
+    /// Deliveries and feedback not handled, runs not over, reports not shown.
     async fn rest(&self) -> (i64, usize, i64) {
         let mut conn = self.db().read().await.expect("the database");
         let (waiting, _) = track::db::deliveries::backlog(&mut conn).await.expect("deliveries");
         let live = track::db::runs::live(&mut conn).await.expect("runs").len();
         let owed = track::db::reports::owed(&mut conn).await.expect("reports");
-        (waiting, live, owed)
+        let feedback = track::db::lines::with_feedback(&mut conn, self.clock.now()).await.expect("lines").len();
+        (waiting + feedback as i64, live, owed)
     }
 
     /// Waits for a condition; fails with everything that is known if it does not come.
@@ -433,7 +447,7 @@ impl World {
         track::model::RepositoryId(body["repository"]["id"].as_i64().expect("an id"))
     }
 
-    async fn describe(&self) -> String {
+    pub async fn describe(&self) -> String {
         let mut out = String::new();
         if self.running.is_some() || self.process.is_some() {
             out.push_str(&format!("rest (deliveries, runs, reports): {:?}\n", self.rest().await));

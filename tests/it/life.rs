@@ -1,0 +1,183 @@
+//! How threads end, and what ends with them.
+
+use track::model::{LineState, Number, Outcome, Status};
+
+use crate::harness::{MAINTAINER, REPO, World};
+
+const SLOW: &str = r#"say working; await go; commit "f-$TRACK_RUN_ID" x "feat: x"; answer_all answered "Did." ; [ "$TRACK_KIND" != task ] || answer succeeded "Did." "feat: x""#;
+
+async fn at_work(world: &World) -> Number {
+    world.agent(SLOW);
+    let issue = world.issue("Say hello", "").await;
+    world.label(issue, "track").await;
+    world.until_status(Status::Running).await;
+    issue
+}
+
+async fn only_run(world: &World) -> track::db::runs::Run {
+    let mut runs = world.runs().await;
+    assert_eq!(runs.len(), 1);
+    runs.remove(0)
+}
+
+/// What the newest decision about an issue says.
+async fn decided(world: &World, number: Number) -> String {
+    let repository = world.runs().await[0].repository;
+    let mut conn = world.db().read().await.expect("the database");
+    let newest = track::db::decisions::newest(&mut conn, repository, number, 20).await.expect("decisions");
+    newest.iter().map(|decision| decision.reason.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+// B40
+#[tokio::test]
+async fn closing_the_issue_ends_its_run_and_removes_its_files() {
+    let world = World::new().await;
+    let issue = at_work(&world).await;
+    world.sim.close(REPO, MAINTAINER, issue).await.expect("closed");
+    world.settle_soon().await;
+    let run = only_run(&world).await;
+    assert_eq!((run.outcome, run.left_processes), (Some(Outcome::Canceled), Some(0)));
+    assert!(world.only_comment(issue).starts_with("🛑 **Canceled** by mona; 0 processes left."));
+    let workspace = world.runner_root().join("threads").join(run.thread.to_string());
+    world.until("its files are gone", async || !workspace.exists()).await;
+    assert!(decided(&world, issue).await.contains("cleaned_up"));
+    world.comment(MAINTAINER, issue, "/track dispatch").await;
+    world.settle_soon().await;
+    assert!(world.said(issue)[1].contains("Reopen it first"), "{:?}", world.said(issue));
+}
+
+#[tokio::test]
+async fn an_issue_that_is_opened_again_can_be_asked_for_again() {
+    let world = World::new().await;
+    let issue = at_work(&world).await;
+    world.sim.close(REPO, MAINTAINER, issue).await.expect("closed");
+    world.settle_soon().await;
+    world.sim.reopen(REPO, MAINTAINER, issue).await.expect("open");
+    world.settle_soon().await;
+    world.signal("go");
+    world.comment(MAINTAINER, issue, "/track dispatch").await;
+    world.settle_soon().await;
+    assert_eq!(world.runs().await[0].outcome, Some(Outcome::Succeeded));
+    // What was to be removed is in use again.
+    track::run::reconcile::clean_up(world.bot().context()).await.expect("a cleanup");
+    let workspace = world.runner_root().join("threads").join(world.runs().await[0].thread.to_string());
+    assert!(workspace.exists());
+}
+
+#[tokio::test]
+async fn an_issue_that_is_deleted_or_moved_away_ends_its_run() {
+    for moved in [false, true] {
+        let world = World::new().await;
+        let issue = at_work(&world).await;
+        if moved {
+            world.sim.add_repository("octo/other", &[("README.md", "x")]).await.expect("a repository");
+            world.sim.transfer_issue(REPO, MAINTAINER, issue, "octo/other").await.expect("moved");
+        } else {
+            world.sim.delete_issue(REPO, MAINTAINER, issue).await.expect("deleted");
+        }
+        world
+            .until("the run is over", async || {
+                world.pass(1_000);
+                only_run(&world).await.status == Status::Done
+            })
+            .await;
+        assert_eq!(only_run(&world).await.outcome, Some(Outcome::Canceled), "moved: {moved}");
+        assert!(decided(&world, issue).await.contains("gone"));
+    }
+}
+
+// T11
+#[tokio::test]
+async fn without_the_app_nothing_goes_on() {
+    for how in ["uninstalled", "suspended", "removed"] {
+        let world = World::new().await;
+        at_work(&world).await;
+        match how {
+            "uninstalled" => world.sim.uninstall("octo"),
+            "suspended" => world.sim.suspend("octo").await,
+            _ => world.sim.remove_from_installation(REPO).await.expect("removed"),
+        }
+        world
+            .until("the run is over", async || {
+                world.pass(1_000);
+                only_run(&world).await.status == Status::Done
+            })
+            .await;
+        assert_eq!(only_run(&world).await.outcome, Some(Outcome::Canceled), "{how}");
+    }
+}
+
+// B25
+#[tokio::test]
+async fn merging_ends_what_reviews_had_started() {
+    let world = World::new().await;
+    world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
+    world.work_on("Say hello", "").await;
+    let pull = world.sim.pulls(REPO)[0].number;
+    world.agent(SLOW);
+    world.sim.review(REPO, MAINTAINER, pull, "COMMENTED", "More.", &[]).await.expect("a review");
+    world.until_started(2).await;
+    world.sim.merge_pull(REPO, MAINTAINER, pull).await.expect("merged");
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.automatic, run.outcome), (true, Some(Outcome::Canceled)));
+    let mut conn = world.db().read().await.expect("the database");
+    let line = track::db::lines::get(&mut conn, run.line.expect("a line")).await.expect("it is there");
+    assert_eq!(line.state, LineState::Merged);
+}
+
+#[tokio::test]
+async fn work_whose_branch_was_merged_and_deleted_meanwhile_begins_a_line_of_its_own() {
+    let world = World::new().await;
+    world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
+    let issue = world.work_on("Say hello", "").await;
+    let first = world.sim.pulls(REPO).remove(0);
+    world.agent(SLOW);
+    world.comment(MAINTAINER, issue, "/track followup more").await;
+    world.until_started(2).await;
+    // Merged without closing the issue, which would end the run.
+    world.sim.edit_issue(REPO, MAINTAINER, first.number, ("feat: hello", "A part of it.")).await.expect("edited");
+    world.sim.merge_pull(REPO, MAINTAINER, first.number).await.expect("merged");
+    world.sim.delete_branch(REPO, MAINTAINER, &first.head_ref).await.expect("deleted");
+    world.signal("go");
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!(run.outcome, Some(Outcome::Succeeded), "{:?} {:?}", run.reason, run.detail);
+    let pulls = world.sim.pulls(REPO);
+    assert_eq!(pulls.len(), 2);
+    assert!(pulls.iter().any(|pull| Some(pull.number) == run.pull && pull.state == "open"));
+}
+
+// B41
+#[tokio::test]
+async fn a_discarded_history_is_gone_from_lists_prompts_and_runners() {
+    let world = World::new().await;
+    world.agent(r#"answer blocked "Why?""#);
+    let issue = world.work_on("Say hello", "").await;
+    let run = only_run(&world).await;
+    world.comment(MAINTAINER, issue, "/track discard").await;
+    world.settle_soon().await;
+    insta::assert_snapshot!(world.said(issue)[1], @"The history of 1 run is discarded. Its files on 1 runner are removed as soon as nothing is in the way.");
+    assert_eq!(world.runs().await.len(), 0);
+    let files = world.runner_root().join("runs").join(run.id.to_string());
+    world.until("its files are gone", async || !files.exists()).await;
+    world.comment(MAINTAINER, issue, "/track status").await;
+    world.settle_soon().await;
+    assert!(world.said(issue)[2].starts_with("No runs here yet"), "{:?}", world.said(issue));
+}
+
+#[tokio::test]
+async fn a_cancel_ends_both_lanes() {
+    let world = World::new().await;
+    world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
+    let issue = world.work_on("Say hello", "").await;
+    let pull = world.sim.pulls(REPO)[0].number;
+    world.agent("say working; await never");
+    world.comment(MAINTAINER, pull, "/track followup more\n\n/track review").await;
+    world.until_started(3).await;
+    world.comment(MAINTAINER, issue, "/track cancel").await;
+    world.settle_soon().await;
+    let runs = world.runs().await;
+    assert_eq!(runs[..2].iter().map(|run| run.outcome).collect::<Vec<_>>(), [Some(Outcome::Canceled); 2]);
+    assert!(runs[..2].iter().all(|run| run.left_processes == Some(0)));
+}
