@@ -185,10 +185,14 @@ impl Teller<'_> {
     }
 }
 
-/// The first line of a comment, and the agent's words if it quotes some, without Markdown.
+/// The first line of a comment, and the agent's words if it quotes some, without Markdown; a link is its text.
 fn headline(body: &str) -> String {
     let mut lines = body.lines();
-    let first = lines.next().unwrap_or_default().replace("**", "").replace('`', "");
+    let mut first = lines.next().unwrap_or_default().replace("**", "").replace(['`', '['], "");
+    while let Some(link) = first.find("](") {
+        let end = first[link..].find(')').map_or(first.len(), |end| link + end + 1);
+        first.replace_range(link..end, "");
+    }
     match lines.find_map(|line| line.strip_prefix("> ")) {
         Some(quoted) => format!("{first} “{quoted}”"),
         None => first,

@@ -79,7 +79,7 @@ fn spawn(context: &Arc<Context>, run: RunId) {
         async move {
             let _guard = Claimed { context: context.clone(), run };
             let driven = context.clone();
-            let task = tokio::spawn(async move { step::drive(&driven, run, &bell).await }.in_current_span());
+            let task = tokio::spawn(async move { Box::pin(step::drive(&driven, run, &bell)).await }.in_current_span());
             if let Err(panic) = task.await {
                 step::broken(&context, run, &anyhow::anyhow!("it panicked: {panic}")).await;
             }
