@@ -129,6 +129,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
         worker("sweep", |context| Box::pin(inbox::sweep::work(context))),
         worker("runs", |context| Box::pin(run::worker::work(context))),
         worker("reconcile", |context| Box::pin(run::reconcile::work(context))),
+        worker("tidy", |context| Box::pin(run::tidy::work(context))),
         worker("reports", |context| Box::pin(report::worker::work(context))),
     ];
     for machine in context.runners.all() {

@@ -13,11 +13,12 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use crate::agent::BUILT_IN;
-use crate::cli::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, Refusal, RunRow, RunnerRow};
+use crate::cli::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, Refusal, Removed, RunRow, RunnerRow};
 use crate::config::{Config, RunnerConfig, Transport};
 use crate::db::runs::Run;
 use crate::db::{self, Db};
 use crate::model::{Clock, Number, RepoName, Status};
+use crate::run::tidy;
 use crate::runner::pool::Pool;
 use crate::runner::{self, AgentProbe, hostkeys, keys};
 
@@ -48,6 +49,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/runners", get(runners).post(add_runner))
         .route("/api/v1/runners/{name}", delete(remove_runner))
         .route("/api/v1/runners/{name}/check", post(check_runner))
+        .route("/api/v1/runners/{name}/clean", post(clean_runner))
         .route("/api/v1/hostkey", post(host_key))
         .route("/api/v1/key", get(public_key))
         .route("/api/v1/runs", get(runs))
@@ -216,6 +218,11 @@ fn told(check: runner::Check, is_wanted: impl Fn(&str) -> bool) -> Check {
         return Check { what: check.what, ok: true, found, remedy: String::new() };
     }
     Check { what: check.what, ok: check.ok, found: check.found, remedy: check.remedy.unwrap_or_default() }
+}
+
+async fn clean_runner(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Removed>, Refused> {
+    let machine = state.runners.get(&name).ok_or_else(|| no_runner(&name))?;
+    Ok(Json(tidy::clean(&state.db, &machine).await?))
 }
 
 async fn host_key(Json(query): Json<HostKeyQuery>) -> Result<Json<Vec<HostKey>>, Refused> {

@@ -6,6 +6,7 @@
 //! | `POST /api/v1/runners` with a `RunnerConfig` | [`Added`] |
 //! | `DELETE /api/v1/runners/{name}` | nothing |
 //! | `POST /api/v1/runners/{name}/check` | list of [`Check`] |
+//! | `POST /api/v1/runners/{name}/clean` | [`Removed`] |
 //! | `POST /api/v1/hostkey` with a [`HostKeyQuery`] | list of [`HostKey`] |
 //! | `GET /api/v1/key` | [`PublicKey`] |
 //! | `GET /api/v1/runs?repo=&thread=&limit=` | list of [`RunRow`], newest first |
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::RunnerConfig;
 use crate::model::Millis;
+pub use crate::runner::Removed;
 
 /// One runner and how it is doing.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Program;
-use super::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, RunnerRow};
+use super::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, Removed, RunnerRow};
 use super::client::{Client, reach};
 use super::table::{checks, table};
 use crate::config::{Config, Mistake, Mistakes, RunnerConfig, Sandbox, Transport, is_host_key, is_name};
@@ -37,6 +37,18 @@ pub enum RunnerCommand {
     Check {
         /// The runner
         name: String,
+    },
+    /// Remove from a runner what no issue or pull request needs any more
+    ///
+    /// Kept are the files of threads with a live run, a run whose end its runner was never told, or an open line of work, and the
+    /// repositories of those. What still runs there for anything else is ended. The server does the same each night at 03:00 UTC.
+    Clean {
+        /// The runner
+        #[arg(required_unless_present = "all")]
+        name: Option<String>,
+        /// Every runner
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
     },
     /// Take a runner out; refused while runs are live on it
     Remove {
@@ -175,6 +187,10 @@ pub async fn run(command: RunnerCommand, config: &Config, program: &dyn Program)
             known_form(&name)?;
             check(&name, &reach(config, program).await?, &mut Terminal).await
         }
+        RunnerCommand::Clean { name, all: _ } => {
+            name.as_deref().map_or(Ok(()), known_form)?;
+            clean(name, &reach(config, program).await?, &mut Terminal).await
+        }
         RunnerCommand::Remove { name } => {
             known_form(&name)?;
             reach(config, program).await?.delete(&format!("/api/v1/runners/{name}")).await?;
@@ -259,6 +275,39 @@ async fn check(name: &str, client: &Client, dialogue: &mut dyn Dialogue) -> anyh
         n => format!("{n} missing. Put it right as said, then: track runner check {name}\n"),
     });
     Ok(missing == 0)
+}
+
+/// Cleans one runner, or all of them; `false` if one could not be.
+async fn clean(name: Option<String>, client: &Client, dialogue: &mut dyn Dialogue) -> anyhow::Result<bool> {
+    let names = match name {
+        Some(name) => vec![name],
+        None => {
+            let rows: Vec<RunnerRow> = client.get("/api/v1/runners").await?;
+            rows.into_iter().map(|row| row.config.name).collect()
+        }
+    };
+    let mut all_done = true;
+    for name in names {
+        match client.post(&format!("/api/v1/runners/{name}/clean"), &json!({})).await {
+            Ok(removed) => dialogue.say(&format!("{name}: {}\n", told(removed))),
+            Err(error) => {
+                all_done = false;
+                dialogue.say(&format!("{name}: not cleaned: {error:#}\n"));
+            }
+        }
+    }
+    Ok(all_done)
+}
+
+/// What was removed, in words.
+fn told(removed: Removed) -> String {
+    let count = |n: u32, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    format!(
+        "removed {}, {} and {}",
+        count(removed.runs, "run folder", "run folders"),
+        count(removed.workspaces, "workspace", "workspaces"),
+        count(removed.repositories, "repository", "repositories")
+    )
 }
 
 fn list(rows: &[RunnerRow]) -> String {

@@ -16,6 +16,7 @@ async fn every_subcommand_explains_itself() {
         "runner add",
         "runner list",
         "runner check",
+        "runner clean",
         "runner remove",
         "runs",
         "version",

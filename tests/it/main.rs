@@ -29,4 +29,5 @@ mod ssh_task;
 mod sshd;
 mod states;
 mod sweep;
+mod tidy;
 mod who_may;
