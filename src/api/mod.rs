@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -50,6 +51,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/runners/{name}", delete(remove_runner))
         .route("/api/v1/runners/{name}/check", post(check_runner))
         .route("/api/v1/runners/{name}/clean", post(clean_runner))
+        .route("/api/v1/runners/{name}/reset", post(reset_runner))
         .route("/api/v1/hostkey", post(host_key))
         .route("/api/v1/key", get(public_key))
         .route("/api/v1/runs", get(runs))
@@ -165,16 +167,8 @@ async fn remove_runner(State(state): State<ApiState>, Path(name): Path<String>) 
         let why = format!("runner {name} stands in track.toml: take it out there and restart");
         return Err(Refused(StatusCode::CONFLICT, why));
     }
-    let live = db::runs::live(&mut *state.db.read().await?).await?;
-    let on_it: Vec<String> = live
-        .iter()
-        .filter(|run| run.runner.as_deref() == Some(&name) && run.status != Status::Queued)
-        .map(|run| run.id.to_string())
-        .collect();
-    if !on_it.is_empty() {
-        let why = format!("runner {name} has live runs: {}. Cancel them or wait for them first", on_it.join(", "));
-        return Err(Refused(StatusCode::CONFLICT, why));
-    }
+    let live = live_on(&mut *state.db.read().await?, &name).await?;
+    refuse_live(&name, &live)?;
     let mut tx = state.db.begin().await?;
     let removed = db::runners::remove(&mut tx, &name).await?;
     tx.commit().await?;
@@ -223,6 +217,47 @@ fn told(check: runner::Check, is_wanted: impl Fn(&str) -> bool) -> Check {
 async fn clean_runner(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Removed>, Refused> {
     let machine = state.runners.get(&name).ok_or_else(|| no_runner(&name))?;
     Ok(Json(tidy::clean(&state.db, &machine).await?))
+}
+
+async fn reset_runner(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Removed>, Refused> {
+    let machine = state.runners.get(&name).ok_or_else(|| no_runner(&name))?;
+    let (live, unsettled) = {
+        let mut conn = state.db.read().await?;
+        (live_on(&mut conn, &name).await?, db::runs::unsettled(&mut conn).await?)
+    };
+    let unsettled = ids(unsettled.iter().filter(|run| run.runner.as_deref() == Some(&name)));
+    refuse_live(&name, &live)?;
+    if !unsettled.is_empty() {
+        let why = format!(
+            "runner {name} may still have the results of {unsettled}: they are kept as soon as it answers while `track serve` runs"
+        );
+        return Err(Refused(StatusCode::CONFLICT, why));
+    }
+    let removed = machine.reset().await.map_err(|error| anyhow!("runner {name} {error}"))?;
+    let mut tx = state.db.begin().await?;
+    db::cleanups::forget(&mut tx, &name).await?;
+    tx.commit().await?;
+    Ok(Json(removed))
+}
+
+/// The runs that are on a runner, or on their way to it.
+async fn live_on(conn: &mut db::Conn, name: &str) -> sqlx::Result<Vec<Run>> {
+    let mut live = db::runs::live(conn).await?;
+    live.retain(|run| run.runner.as_deref() == Some(name) && run.status != Status::Queued);
+    Ok(live)
+}
+
+fn refuse_live(name: &str, live: &[Run]) -> Result<(), Refused> {
+    if live.is_empty() {
+        return Ok(());
+    }
+    let why = format!("runner {name} has live runs: {}. Cancel them or wait for them first", ids(live));
+    Err(Refused(StatusCode::CONFLICT, why))
+}
+
+fn ids<'a>(runs: impl IntoIterator<Item = &'a Run>) -> String {
+    let ids: Vec<String> = runs.into_iter().map(|run| run.id.to_string()).collect();
+    ids.join(", ")
 }
 
 async fn host_key(Json(query): Json<HostKeyQuery>) -> Result<Json<Vec<HostKey>>, Refused> {

@@ -7,6 +7,7 @@
 //! | `DELETE /api/v1/runners/{name}` | nothing |
 //! | `POST /api/v1/runners/{name}/check` | list of [`Check`] |
 //! | `POST /api/v1/runners/{name}/clean` | [`Removed`] |
+//! | `POST /api/v1/runners/{name}/reset` | [`Removed`] |
 //! | `POST /api/v1/hostkey` with a [`HostKeyQuery`] | list of [`HostKey`] |
 //! | `GET /api/v1/key` | [`PublicKey`] |
 //! | `GET /api/v1/runs?repo=&thread=&limit=` | list of [`RunRow`], newest first |

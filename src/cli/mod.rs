@@ -64,7 +64,7 @@ pub enum Command {
     /// Looks at this machine, the configuration, the App and the runners, and says of each miss how to put it right.
     /// Exit code 0 if nothing is missing, else 1.
     Doctor(doctor::DoctorArgs),
-    /// Add, list, check, clean and remove the machines that runs are executed on
+    /// Add, list, check, clean, reset and remove the machines that runs are executed on
     #[command(subcommand)]
     Runner(runner::RunnerCommand),
     /// List runs, newest first
@@ -162,7 +162,7 @@ mod tests {
           serve    Run the bot: take webhooks, start runs, report on GitHub
           demo     Play the whole story on this machine: issue, label, agent, pull request
           doctor   Say what is missing, and how to get it
-          runner   Add, list, check, clean and remove the machines that runs are executed on
+          runner   Add, list, check, clean, reset and remove the machines that runs are executed on
           runs     List runs, newest first
           version  Print the version
           help     Print this message or the help of the given subcommand(s)
@@ -196,6 +196,7 @@ mod tests {
             "runner check build-1",
             "runner clean build-1",
             "runner clean --all",
+            "runner reset build-1 --yes",
             "runner remove build-1",
             "runs --thread 7",
             "runs --thread 7 --repo octo/hello --limit 5 --json",

@@ -50,6 +50,17 @@ pub enum RunnerCommand {
         #[arg(long, conflicts_with = "name")]
         all: bool,
     },
+    /// Remove everything of the bot from a runner: workspaces, agents' homes, run folders, repositories
+    ///
+    /// Refused while runs are live there, or while one is over whose result may still be there. Branches and pull requests on GitHub
+    /// stay. The runner stays configured, and the next run begins anew there, without the session that its agent may have had.
+    Reset {
+        /// The runner
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Take a runner out; refused while runs are live on it
     Remove {
         /// The runner
@@ -191,6 +202,11 @@ pub async fn run(command: RunnerCommand, config: &Config, program: &dyn Program)
             name.as_deref().map_or(Ok(()), known_form)?;
             clean(name, &reach(config, program).await?, &mut Terminal).await
         }
+        RunnerCommand::Reset { name, yes } => {
+            known_form(&name)?;
+            reset(&name, yes, &reach(config, program).await?, &mut Terminal).await?;
+            Ok(true)
+        }
         RunnerCommand::Remove { name } => {
             known_form(&name)?;
             reach(config, program).await?.delete(&format!("/api/v1/runners/{name}")).await?;
@@ -297,6 +313,23 @@ async fn clean(name: Option<String>, client: &Client, dialogue: &mut dyn Dialogu
         }
     }
     Ok(all_done)
+}
+
+async fn reset(name: &str, unasked: bool, client: &Client, dialogue: &mut dyn Dialogue) -> anyhow::Result<()> {
+    if !unasked {
+        let question = format!(
+            "Every workspace, agent's home, run folder and repository of this bot on {name} will be removed.\n\
+             Type the runner's name to go on:"
+        );
+        match dialogue.ask(&question) {
+            Some(answer) if answer == name => {}
+            Some(_) => bail!("not reset: that is not its name"),
+            None => bail!("not reset: nobody is here to confirm it; --yes does it unasked"),
+        }
+    }
+    let removed = client.post(&format!("/api/v1/runners/{name}/reset"), &json!({})).await?;
+    dialogue.say(&format!("{name}: {}\n", told(removed)));
+    Ok(())
 }
 
 /// What was removed, in words.
@@ -414,6 +447,7 @@ mod tests {
                 stored.push(runner);
                 Json(Added { again })
             }))
+            .route("/api/v1/runners/build-1/reset", post(async || Json(Removed { runs: 2, workspaces: 1, repositories: 0 })))
             .route("/api/v1/runners/build-1/check", post(async || Json([git, missing])));
         let listener = UnixListener::bind(home.join("track.sock")).unwrap();
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -476,6 +510,29 @@ mod tests {
         add(given, false, &client, &mut script).await.unwrap();
         assert!(!script.said.contains("SHA256"), "{}", script.said);
         assert_eq!(stored.lock().unwrap().len(), 2);
+    }
+
+    // B43
+    #[tokio::test]
+    async fn a_runner_is_reset_by_whoever_types_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        let (client, _) = server(home.path()).await;
+        for (answers, problem) in [(vec!["y"], "not its name"), (vec![""], "not its name"), (vec![], "nobody is here")]
+        {
+            let mut script = Script { answers, ..Script::default() };
+            let error = reset("build-1", false, &client, &mut script).await.unwrap_err();
+            assert!(error.to_string().contains(problem), "{error}");
+        }
+        let mut script = Script { answers: vec!["build-1"], ..Script::default() };
+        reset("build-1", false, &client, &mut script).await.unwrap();
+        insta::assert_snapshot!(script.said, @"
+        Every workspace, agent's home, run folder and repository of this bot on build-1 will be removed.
+        Type the runner's name to go on: build-1
+        build-1: removed 2 run folders, 1 workspace and 0 repositories
+        ");
+        let mut script = Script::default();
+        reset("build-1", true, &client, &mut script).await.unwrap();
+        assert_eq!(script.said, "build-1: removed 2 run folders, 1 workspace and 0 repositories\n");
     }
 
     #[test]

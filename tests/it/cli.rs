@@ -17,6 +17,7 @@ async fn every_subcommand_explains_itself() {
         "runner list",
         "runner check",
         "runner clean",
+        "runner reset",
         "runner remove",
         "runs",
         "version",

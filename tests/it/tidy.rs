@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use sqlx::Row as _;
 use track::db;
-use track::model::{Number, Status};
+use track::model::{Number, Outcome, Status};
 use track::run::tidy;
 
 use crate::harness::{MAINTAINER, REPO, World, process::printed};
@@ -105,4 +105,43 @@ async fn each_night_the_bot_tidies_up() {
     let mut conn = world.db().read().await.expect("the database");
     assert_eq!(db::deliveries::backlog(&mut conn).await.expect("deliveries").0, 0);
     assert!(world.runs().await.iter().all(|run| run.status == Status::Done));
+}
+
+// B43
+#[tokio::test]
+async fn a_reset_leaves_nothing_and_waits_for_what_is_not_over() {
+    let mut world = World::new().await;
+    world.agent("await go; answer succeeded 'Nothing to do.'");
+    let issue = world.issue("Say hello", "").await;
+    world.label(issue, "track").await;
+    let run = world.until_status(Status::Running).await;
+    world.serve().await;
+    let reset = async |world: &World| printed(&world.run_track(&["runner", "reset", "local-1", "--yes"]).await);
+    let said = reset(&world).await.1.replace(&run.id.to_string(), "RUN");
+    insta::assert_snapshot!(said, @"track: runner local-1 has live runs: RUN. Cancel them or wait for them first");
+    world.signal("go");
+    world.settle().await;
+
+    world.end(rustix::process::Signal::TERM).await;
+    let mut tx = world.db().begin().await.expect("the database");
+    db::runs::set_unsettled(&mut tx, run.id, true).await.expect("a change");
+    tx.commit().await.expect("a commit");
+    let said = reset(&world).await.1.replace(&run.id.to_string(), "RUN");
+    insta::assert_snapshot!(said, @"track: runner local-1 may still have the results of RUN: they are kept as soon as it answers while `track serve` runs");
+    let mut tx = world.db().begin().await.expect("the database");
+    db::runs::set_unsettled(&mut tx, run.id, false).await.expect("a change");
+    tx.commit().await.expect("a commit");
+
+    let typed = printed(&world.run_track(&["runner", "reset", "local-1"]).await);
+    insta::assert_snapshot!(typed.1, @"track: not reset: nobody is here to confirm it; --yes does it unasked");
+    assert_eq!(lying_there(&world), [1, 1, 1]);
+    insta::assert_snapshot!(reset(&world).await.0, @"local-1: removed 1 run folder, 1 workspace and 1 repository");
+    let root = fs::read_dir(&world.config.runners[0].root).expect("the root");
+    assert_eq!(root.count(), 0);
+
+    // It is used as before.
+    world.serve().await;
+    world.comment(MAINTAINER, issue, "/track dispatch").await;
+    world.settle().await;
+    assert_eq!(world.runs().await[0].outcome, Some(Outcome::Succeeded));
 }
