@@ -299,7 +299,7 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         None => None,
     };
     let server = state.config.github.as_ref().map_or("https://github.com", |github| &github.server_url);
-    let summary = run.answer.as_ref().and_then(|answer| answer.get("summary")).and_then(|text| text.as_str());
+    let said = |what: &str| Some(run.answer.as_ref()?.get(what)?.as_str()?.to_owned());
     Ok(RunRow {
         id: run.id.to_string(),
         number: thread.number.0,
@@ -307,12 +307,14 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         status: run.status.to_string(),
         outcome: run.outcome.map(|outcome| outcome.to_string()),
         reason: run.reason.map(|reason| reason.to_string()),
+        summary: said("summary"),
+        notes: said("notes"),
+        detail: run.detail.filter(|detail| !detail.is_empty()),
         agent: run.agent,
         runner: run.runner,
         requester: run.ask.requester.login,
         branch,
         pull_request: run.pull.zip(repository.as_ref()).map(|(pull, name)| format!("{server}/{name}/pull/{pull}")),
-        summary: summary.map(str::to_owned),
         queued_at: run.queued_at,
         started_at: run.started_at,
         finished_at: run.ended_at,

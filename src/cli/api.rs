@@ -97,6 +97,8 @@ pub struct RunRow {
     pub outcome: Option<String>,
     /// Why it ended so, in a word.
     pub reason: Option<String>,
+    /// The particulars of the reason.
+    pub detail: Option<String>,
     /// The agent.
     pub agent: String,
     /// The runner, once one is chosen.
@@ -109,6 +111,8 @@ pub struct RunRow {
     pub pull_request: Option<String>,
     /// The agent's summary.
     pub summary: Option<String>,
+    /// What else the agent says.
+    pub notes: Option<String>,
     /// When it was asked for.
     pub queued_at: Millis,
     /// When the agent started.

@@ -16,6 +16,7 @@ pub mod api;
 pub mod client;
 mod demo;
 mod doctor;
+mod log;
 mod runner;
 mod runs;
 mod serve;
@@ -69,7 +70,7 @@ pub enum Command {
     Runner(runner::RunnerCommand),
     /// List runs, newest first
     ///
-    /// Over all repositories or for one issue or pull request.
+    /// Over all repositories, or of one issue or pull request in full; or what the agent of one run printed.
     Runs(runs::RunsArgs),
     /// Print the version
     Version,
@@ -200,6 +201,8 @@ mod tests {
             "runner remove build-1",
             "runs --thread 7",
             "runs --thread 7 --repo octo/hello --limit 5 --json",
+            "runs --thread octo/hello#7",
+            "runs --log 01ARZ3NDEKTSV4RRFFQ69G5FAV",
             "version",
         ] {
             let words = ["track"].into_iter().chain(line.split(' '));
@@ -218,6 +221,9 @@ mod tests {
             "runner add build-1 --host h --user u --yes --host-key x",
             "runs --repo hello",
             "runs --limit 0",
+            "runs --thread 0",
+            "runs --log ../x",
+            "runs --log 01ARZ3NDEKTSV4RRFFQ69G5FAV --json",
         ] {
             let words = ["track"].into_iter().chain(line.split(' ').filter(|word| !word.is_empty()));
             let refused = Cli::try_parse_from(words).unwrap_err();

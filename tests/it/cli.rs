@@ -163,3 +163,22 @@ async fn a_machine_is_added_checked_used_and_removed() {
     let listed = printed(&world.run_track(&["runner", "list"]).await).0;
     assert_eq!(listed, "no runners yet: track runner add NAME --host HOST --user USER\n");
 }
+
+// B16
+#[tokio::test]
+async fn a_thread_and_a_log_can_be_read() {
+    let mut world = World::new().await;
+    world.agent("say 'looking around'; exit 7");
+    let issue = world.work_on("Say hello", "").await;
+    assert!(world.only_comment(issue).contains("`track runs --log`"), "{}", world.only_comment(issue));
+    let run = world.runs().await.remove(0);
+    world.serve().await;
+    let of_thread = printed(&world.run_track(&["runs", "--thread", &format!("octo/hello#{issue}")]).await).0;
+    assert!(of_thread.starts_with(&format!("{}  octo/hello#{issue}  task: failed\n", run.id)), "{of_thread}");
+    assert!(of_thread.contains("  agent         scripted on local-1\n"), "{of_thread}");
+    assert!(of_thread.contains("  error         agent_crashed: "), "{of_thread}");
+    let log = printed(&world.run_track(&["runs", "--log", &run.id.to_string()]).await).0;
+    assert!(log.lines().any(|line| line.ends_with(r#"  {"type":"progress","text":"looking around"}"#)), "{log}");
+    let twice = world.run_track(&["runs", "--thread", "octo/hello#1", "--repo", "octo/hello"]).await;
+    assert!(printed(&twice).1.contains("leave --repo out"), "{:?}", printed(&twice));
+}
