@@ -21,7 +21,7 @@ use crate::db::{self, Db};
 use crate::model::{Clock, Number, RepoName, Status};
 use crate::run::tidy;
 use crate::runner::pool::Pool;
-use crate::runner::{self, AgentProbe, hostkeys, keys};
+use crate::runner::{self, AgentProbe, HostError, RunnerError, hostkeys, keys};
 
 /// How long a machine may take to show its host keys.
 const KEYSCAN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -97,18 +97,38 @@ impl ApiState {
 
 async fn runners(State(state): State<ApiState>) -> Result<Json<Vec<RunnerRow>>, Refused> {
     let live = db::runs::live(&mut *state.db.read().await?).await?;
-    let machines = state.runners.all();
-    let rows = machines.iter().map(|machine| {
+    let mut rows = Vec::new();
+    for machine in state.runners.all() {
         let config = machine.config();
         let on_it = |run: &&Run| run.runner.as_deref() == Some(&config.name) && run.status != Status::Queued;
-        RunnerRow {
+        let key = match config.transport {
+            Transport::Ssh => state.runners.key_of(config).await.ok(),
+            Transport::Local => None,
+        };
+        rows.push(RunnerRow {
             from_file: state.is_from_file(&config.name),
             live: live.iter().filter(on_it).count() as u32,
-            state: state.runners.out_of_service(&config.name).unwrap_or_else(|| "ready".to_owned()),
+            state: service(&state.runners, &config.name),
+            key_fingerprint: key.and_then(|key| fingerprint(&key.public)),
+            host_key_fingerprint: config.host_key.as_deref().and_then(fingerprint),
             config: config.shown(),
-        }
-    });
-    Ok(Json(rows.collect()))
+        });
+    }
+    Ok(Json(rows))
+}
+
+/// Whether a machine works, in a few words.
+fn service(pool: &Pool, name: &str) -> String {
+    match pool.out_of_service(name) {
+        Some(why) => format!("out of service: {why}"),
+        None if pool.is_silent(name) => "does not answer".to_owned(),
+        None => "ready".to_owned(),
+    }
+}
+
+/// Keys of people and of machines have one form.
+fn fingerprint(key: &str) -> Option<String> {
+    Some(key.parse::<hostkeys::HostKey>().ok()?.fingerprint())
 }
 
 async fn add_runner(State(state): State<ApiState>, Json(runner): Json<RunnerConfig>) -> Result<Json<Added>, Refused> {
@@ -193,15 +213,28 @@ async fn check_runner(State(state): State<ApiState>, Path(name): Path<String>) -
         });
     let probes: Vec<AgentProbe> = built_in.chain(custom).collect();
     let checks = match machine.check(&probes).await {
-        Ok(checks) => checks.into_iter().map(|check| told(check, |agent| state.is_wanted(agent, &name))).collect(),
-        Err(error) => vec![Check {
-            what: "connection".to_owned(),
-            ok: false,
-            found: error.to_string(),
-            remedy: "check host, user, key and host key of the runner; `track runner list` shows them".to_owned(),
-        }],
+        Ok(checks) => {
+            state.runners.answered(&name);
+            checks.into_iter().map(|check| told(check, |agent| state.is_wanted(agent, &name))).collect()
+        }
+        Err(error) => {
+            if matches!(error, RunnerError::Host(HostError::Unreachable(_))) {
+                state.runners.no_answer(&name, state.clock.now());
+            }
+            let remedy = way_in(&state.runners, machine.config(), &error).await;
+            vec![Check { what: "connection".to_owned(), ok: false, found: error.to_string(), remedy }]
+        }
     };
     Ok(Json(checks))
+}
+
+/// What to do about a machine that cannot be worked with.
+async fn way_in(pool: &Pool, config: &RunnerConfig, error: &RunnerError) -> String {
+    if let (RunnerError::Host(HostError::Login(_)), Ok(key)) = (error, pool.key_of(config).await) {
+        let user = config.user.as_deref().unwrap_or_default();
+        return format!("put this line into ~/.ssh/authorized_keys of {user} there:\n{}", key.public);
+    }
+    "check host, user, key and host key of the runner; `track runner list` shows them".to_owned()
 }
 
 /// An agent that nothing asks for by default is no miss.

@@ -31,6 +31,10 @@ pub struct RunnerRow {
     pub live: u32,
     /// `ready`, or what keeps it from working.
     pub state: String,
+    /// `SHA256:…` of the key that the bot logs in with; over SSH only.
+    pub key_fingerprint: Option<String>,
+    /// `SHA256:…` of the machine's host key, where it is pinned by itself.
+    pub host_key_fingerprint: Option<String>,
 }
 
 /// What adding a runner did.

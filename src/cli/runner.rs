@@ -27,7 +27,7 @@ pub enum RunnerCommand {
     /// For a machine that was set up anew and shows another host key: add it again with the same host, user, port and root. Only its
     /// pinned key is replaced, and its live runs go on.
     Add(Box<AddArgs>),
-    /// List runners with their state
+    /// List runners with their state, and the fingerprints of their keys
     List {
         /// Print JSON
         #[arg(long)]
@@ -366,7 +366,25 @@ fn list(rows: &[RunnerRow]) -> String {
             ]
         })
         .collect();
-    table(&["name", "where", "busy", "agent", "sandbox", "from", "state"], &cells)
+    let keys: Vec<Vec<String>> = rows
+        .iter()
+        .filter(|row| row.config.transport == Transport::Ssh)
+        .map(|row| {
+            let unknown = || "-".to_owned();
+            let pinned = || Some(format!("as in {}", row.config.known_hosts_path.as_ref()?.display()));
+            vec![
+                row.config.name.clone(),
+                row.key_fingerprint.clone().unwrap_or_else(unknown),
+                row.host_key_fingerprint.clone().or_else(pinned).unwrap_or_else(unknown),
+            ]
+        })
+        .collect();
+    let mut out = table(&["name", "where", "busy", "agent", "sandbox", "from", "state"], &cells);
+    if !keys.is_empty() {
+        out += "\n";
+        out += &table(&["name", "logs in with", "host key"], &keys);
+    }
+    out
 }
 
 /// Ed25519 where the machine has it, as OpenSSH itself prefers.
@@ -538,7 +556,26 @@ mod tests {
     #[test]
     fn runners_are_a_table() {
         let rows = [
-            RunnerRow { config: build_1(), from_file: false, live: 1, state: "ready".into() },
+            RunnerRow {
+                config: build_1(),
+                from_file: false,
+                live: 1,
+                state: "ready".into(),
+                key_fingerprint: Some("SHA256:own".into()),
+                host_key_fingerprint: Some("SHA256:abc".into()),
+            },
+            RunnerRow {
+                config: RunnerConfig {
+                    known_hosts_path: Some("/etc/track/known_hosts".into()),
+                    name: "build-2".into(),
+                    ..build_1()
+                },
+                from_file: true,
+                live: 0,
+                state: "out of service: shows a host key that is not the pinned one".into(),
+                key_fingerprint: None,
+                host_key_fingerprint: None,
+            },
             RunnerRow {
                 config: RunnerConfig {
                     sandbox: Sandbox::None,
@@ -547,13 +584,20 @@ mod tests {
                 },
                 from_file: true,
                 live: 0,
-                state: "unreachable for 3 min".into(),
+                state: "does not answer".into(),
+                key_fingerprint: None,
+                host_key_fingerprint: None,
             },
         ];
         insta::assert_snapshot!(list(&rows), @"
         name     where              busy  agent   sandbox     from        state
         build-1  agent@10.0.0.5:22  1/4   -       bubblewrap  database    ready
-        here     this machine       0/4   claude  none        track.toml  unreachable for 3 min
+        build-2  agent@10.0.0.5:22  0/4   -       bubblewrap  track.toml  out of service: shows a host key that is not the pinned one
+        here     this machine       0/4   claude  none        track.toml  does not answer
+
+        name     logs in with  host key
+        build-1  SHA256:own    SHA256:abc
+        build-2  -             as in /etc/track/known_hosts
         ");
         assert!(list(&[]).contains("track runner add"));
     }

@@ -110,13 +110,15 @@ async fn a_machine_is_added_checked_used_and_removed() {
     PUBLIC KEY
 
     MISS  connection  refuses the login: USER@127.0.0.1: Permission denied (publickey)
-                      -> check host, user, key and host key of the runner; `track runner list` shows them
+                      -> put this line into ~/.ssh/authorized_keys of USER there:
+                      -> PUBLIC KEY
     1 missing. Put it right as said, then: track runner check build-1
     ");
 
     sshd.authorize(&key);
     let checked = world.run_track(&["runner", "check", "build-1"]).await;
     assert!(checked.status.success(), "{:?}", printed(&checked));
+    assert!(printed(&checked).0.contains(" MiB free, "), "{:?}", printed(&checked));
     assert!(
         printed(&checked).0.ends_with("build-1 is ready: put the label `track` on an issue.\n"),
         "{:?}",
@@ -125,6 +127,10 @@ async fn a_machine_is_added_checked_used_and_removed() {
     let listed = printed(&world.run_track(&["runner", "list"]).await).0.replace(&port, "PORT").replace(&user, "USER");
     let cells: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(cells[1], ["build-1", "USER@127.0.0.1:PORT", "0/4", "-", "bubblewrap", "database", "ready"]);
+
+    let ours = cells.iter().rfind(|cells| cells.first() == Some(&"build-1")).expect("its keys");
+    assert_eq!(ours[2], fingerprint.trim());
+    assert!(ours[1].starts_with("SHA256:") && ours[1] != ours[2], "{listed}");
 
     // T45
     let json = printed(&world.run_track(&["runner", "list", "--json"]).await).0;
@@ -138,6 +144,11 @@ async fn a_machine_is_added_checked_used_and_removed() {
     assert!(printed(&refused).1.contains(&format!("has live runs: {}", run.id)), "{:?}", printed(&refused));
 
     // T38: set up anew, it shows another key, which is pinned in the place of the first while the run goes on.
+    let sshd = world.sshd.as_mut().expect("a machine");
+    sshd.stop();
+    world.run_track(&["runner", "check", "build-1"]).await;
+    let silent = printed(&world.run_track(&["runner", "list"]).await).0;
+    assert!(silent.contains("does not answer"), "{silent}");
     world.sshd.as_mut().expect("a machine").restart_with_new_host_key();
     let elsewhere: Vec<&str> = words.iter().copied().chain(["--root", "/srv/track"]).collect();
     let refused = printed(&world.run_track(&elsewhere).await).1;
