@@ -10,9 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use axum::Router;
-use axum::response::Redirect;
-use axum::routing::get;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio::net::{TcpListener, UnixListener};
@@ -21,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::admin;
 use crate::api::{self, ApiState};
 use crate::cli::AppFacts;
 use crate::config::{Config, merge_runners};
@@ -106,8 +104,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
 
     let (store, writer) = Store::spawn(db, clock, context.wake.inbox.clone());
     let health = HealthState::new(store.clone(), stop.clone(), health::collect_metrics()?);
-    let router = Router::new()
-        .route("/", get(|| async { Redirect::temporary("/admin") }))
+    let router = admin::router()
         .merge(webhook::router(IntakeState::new(&app.webhook_secret, store.clone())))
         .merge(health::router(health));
     let listener = TcpListener::bind(config.listen)
