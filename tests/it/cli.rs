@@ -193,3 +193,15 @@ async fn a_thread_and_a_log_can_be_read() {
     let twice = world.run_track(&["runs", "--thread", "octo/hello#1", "--repo", "octo/hello"]).await;
     assert!(printed(&twice).1.contains("leave --repo out"), "{:?}", printed(&twice));
 }
+
+#[tokio::test]
+async fn a_server_says_at_once_that_github_does_not_know_it() {
+    let mut world = World::new().await;
+    world.config.github.as_mut().expect("an App").app_id += 1;
+    world.serve().await;
+    world.until("it is in the log", async || world.serve_log().contains("compare GITHUB_APP_ID with")).await;
+    world.config.github.as_mut().expect("an App").api_url = "http://127.0.0.1:9".to_owned();
+    world.end(rustix::process::Signal::TERM).await;
+    world.serve().await;
+    world.until("it is in the log", async || world.serve_log().contains("that GITHUB_API_URL is right")).await;
+}
