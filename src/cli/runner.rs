@@ -62,6 +62,8 @@ pub enum RunnerCommand {
         yes: bool,
     },
     /// Take a runner out; refused while runs are live on it
+    ///
+    /// The bot's files stay on the machine; `track runner reset` before it removes them.
     Remove {
         /// The runner
         name: String,

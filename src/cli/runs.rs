@@ -20,7 +20,7 @@ use crate::model::{Clock, Millis, RepoName, RunId};
 #[command(after_help = "\
 Examples:
   track runs                                     the last 20
-  track runs --thread octo/hello#7               all that happened on that issue or pull request, in full
+  track runs --thread octo/hello#7               all that happened there, in full
   track runs --log 01ARZ3NDEKTSV4RRFFQ69G5FAV    what the agent of a run printed
   track runs --json | jq '.[].pull_request'      for scripts
 
