@@ -10,9 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use axum::Router;
-use axum::response::Redirect;
-use axum::routing::get;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio::net::{TcpListener, UnixListener};
@@ -21,13 +18,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::admin;
 use crate::api::{self, ApiState};
 use crate::cli::AppFacts;
 use crate::config::{Config, merge_runners};
 use crate::context::{Active, Context, Recent, Wake};
 use crate::db::{self, Db};
 use crate::git::Mirrors;
-use crate::github::{As, GitHub};
+use crate::github::{self, ApiError, As, GitHub};
 use crate::http::{self, Limits};
 use crate::inbox;
 use crate::model::{Clock, MarkerKey};
@@ -106,8 +104,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
 
     let (store, writer) = Store::spawn(db, clock, context.wake.inbox.clone());
     let health = HealthState::new(store.clone(), stop.clone(), health::collect_metrics()?);
-    let router = Router::new()
-        .route("/", get(|| async { Redirect::temporary("/admin") }))
+    let router = admin::router()
         .merge(webhook::router(IntakeState::new(&app.webhook_secret, store.clone())))
         .merge(health::router(health));
     let listener = TcpListener::bind(config.listen)
@@ -129,6 +126,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
         worker("sweep", |context| Box::pin(inbox::sweep::work(context))),
         worker("runs", |context| Box::pin(run::worker::work(context))),
         worker("reconcile", |context| Box::pin(run::reconcile::work(context))),
+        worker("tidy", |context| Box::pin(run::tidy::work(context))),
         worker("reports", |context| Box::pin(report::worker::work(context))),
     ];
     for machine in context.runners.all() {
@@ -179,6 +177,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = start(config, Clock::System).await?;
+    tokio::spawn(introduce(running.context.clone()));
     let broken = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
@@ -351,6 +350,26 @@ pub async fn app_facts(config: &Config) -> Result<AppFacts> {
     })
 }
 
+/// Asks GitHub who the App is, so that a wrong setting is told at the start and not by the first webhook that comes to nothing.
+async fn introduce(context: Arc<Context>) {
+    match github::app::me(&context.github).await {
+        Ok(app) => info!("GitHub knows the App as {}", app.slug),
+        Err(error) => warn!("{}", stranger(&error, &context.app.api_url)),
+    }
+}
+
+/// What to put right where GitHub does not say who the App is.
+fn stranger(error: &ApiError, api_url: &str) -> String {
+    let remedy = match error {
+        ApiError::Unauthorized { .. } | ApiError::NotFound { .. } => {
+            "compare GITHUB_APP_ID with \"App ID\" on the App's settings page, and see that GITHUB_APP_PRIVATE_KEY (or the file that \
+             GITHUB_APP_PRIVATE_KEY_PATH names) is a key of that App"
+        }
+        _ => "see that this machine reaches it, and that GITHUB_API_URL is right",
+    };
+    format!("GitHub at {api_url} does not say who the App is, so nothing can be done there: {error}. Remedy: {remedy}")
+}
+
 async fn warm_up(machine: Arc<Machine>) {
     let name = &machine.config().name;
     match tokio::time::timeout(WARM_UP_WITHIN, machine.warm_up()).await {
@@ -376,6 +395,25 @@ mod tests {
         };
         supervise("test", Duration::ZERO, broken.clone(), work).await;
         (starts.load(SeqCst), broken.is_cancelled())
+    }
+
+    #[test]
+    fn a_bot_that_github_does_not_know_says_which_setting_to_look_at() {
+        let call = || "GET /app".to_owned();
+        let refused =
+            ApiError::Unauthorized { call: call(), message: "A JSON web token could not be decoded".to_owned() };
+        let away = ApiError::Unavailable {
+            call: call(),
+            message: "connection refused".to_owned(),
+            ambiguous: false,
+            answered: false,
+            not_before: None,
+        };
+        let told = [refused, away].map(|error| stranger(&error, "https://api.github.test"));
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        GitHub at https://api.github.test does not say who the App is, so nothing can be done there: GET /app: GitHub does not accept the App's credentials (A JSON web token could not be decoded); check GITHUB_APP_ID, the private key and this machine's clock. Remedy: compare GITHUB_APP_ID with "App ID" on the App's settings page, and see that GITHUB_APP_PRIVATE_KEY (or the file that GITHUB_APP_PRIVATE_KEY_PATH names) is a key of that App
+        GitHub at https://api.github.test does not say who the App is, so nothing can be done there: GET /app: GitHub is not available: connection refused. Remedy: see that this machine reaches it, and that GITHUB_API_URL is right
+        "#);
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! ARCHITECTURE.md has the bird's-eye view; the modules below follow the flow from left to right.
 
+pub mod admin;
 pub mod agent;
 pub mod api;
 pub mod app;

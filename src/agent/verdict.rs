@@ -80,10 +80,10 @@ pub fn remedy(reason: Reason, agent: &Agent) -> String {
             format!("`track runner check` says what is missing; make `{name}` available through the runner's `prelude` and `read_only`.")
         }
         Reason::WallClock => "Split the task, or raise `limits.wall_minutes`; then `/track retry`.".to_owned(),
-        Reason::Silence => "Look at the end of the run's log; a longer `limits.silence_minutes` may help; then `/track retry`.".to_owned(),
+        Reason::Silence => "Look at the end of the run's log (`track runs --log` shows it on the bot's machine); a longer `limits.silence_minutes` may help; then `/track retry`.".to_owned(),
         Reason::AgentBlocked => "Answer what the agent asks: `/track followup <answer>`.".to_owned(),
         Reason::AgentFailed => "Read what the agent says; `/track dispatch` with a hint of yours may get it further, `/track retry` tries the same again.".to_owned(),
-        Reason::AgentCrashed | Reason::Internal => "Look at the run's log, then say `/track retry`.".to_owned(),
+        Reason::AgentCrashed | Reason::Internal => "Look at the run's log (`track runs --log` shows it on the bot's machine), then say `/track retry`.".to_owned(),
         Reason::Canceled => "`/track retry` runs it again.".to_owned(),
         Reason::SupervisorDied => {
             "Look on the runner for a reboot, or for a process that was killed for lack of memory; then `/track retry`.".to_owned()
@@ -502,9 +502,9 @@ mod tests {
         runner_setup codex: `track runner check` says what is missing; make `codex` available through the runner's `prelude` and `read_only`.
         runner_setup claude: `track runner check` says what is missing; make `claude` available through the runner's `prelude` and `read_only`.
         runner_setup scripted: `track runner check` says what is missing; make `scripted` available through the runner's `prelude` and `read_only`.
-        agent_crashed codex: Look at the run's log, then say `/track retry`.
-        agent_crashed claude: Look at the run's log, then say `/track retry`.
-        agent_crashed scripted: Look at the run's log, then say `/track retry`.
+        agent_crashed codex: Look at the run's log (`track runs --log` shows it on the bot's machine), then say `/track retry`.
+        agent_crashed claude: Look at the run's log (`track runs --log` shows it on the bot's machine), then say `/track retry`.
+        agent_crashed scripted: Look at the run's log (`track runs --log` shows it on the bot's machine), then say `/track retry`.
         ");
     }
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -13,13 +14,14 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use crate::agent::BUILT_IN;
-use crate::cli::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, Refusal, RunRow, RunnerRow};
+use crate::cli::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, Refusal, Removed, RunRow, RunnerRow};
 use crate::config::{Config, RunnerConfig, Transport};
 use crate::db::runs::Run;
 use crate::db::{self, Db};
 use crate::model::{Clock, Number, RepoName, Status};
+use crate::run::tidy;
 use crate::runner::pool::Pool;
-use crate::runner::{self, AgentProbe, hostkeys, keys};
+use crate::runner::{self, AgentProbe, HostError, RunnerError, hostkeys, keys};
 
 /// How long a machine may take to show its host keys.
 const KEYSCAN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,6 +50,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/runners", get(runners).post(add_runner))
         .route("/api/v1/runners/{name}", delete(remove_runner))
         .route("/api/v1/runners/{name}/check", post(check_runner))
+        .route("/api/v1/runners/{name}/clean", post(clean_runner))
+        .route("/api/v1/runners/{name}/reset", post(reset_runner))
         .route("/api/v1/hostkey", post(host_key))
         .route("/api/v1/key", get(public_key))
         .route("/api/v1/runs", get(runs))
@@ -93,18 +97,38 @@ impl ApiState {
 
 async fn runners(State(state): State<ApiState>) -> Result<Json<Vec<RunnerRow>>, Refused> {
     let live = db::runs::live(&mut *state.db.read().await?).await?;
-    let machines = state.runners.all();
-    let rows = machines.iter().map(|machine| {
+    let mut rows = Vec::new();
+    for machine in state.runners.all() {
         let config = machine.config();
         let on_it = |run: &&Run| run.runner.as_deref() == Some(&config.name) && run.status != Status::Queued;
-        RunnerRow {
+        let key = match config.transport {
+            Transport::Ssh => state.runners.key_of(config).await.ok(),
+            Transport::Local => None,
+        };
+        rows.push(RunnerRow {
             from_file: state.is_from_file(&config.name),
             live: live.iter().filter(on_it).count() as u32,
-            state: state.runners.out_of_service(&config.name).unwrap_or_else(|| "ready".to_owned()),
+            state: service(&state.runners, &config.name),
+            key_fingerprint: key.and_then(|key| fingerprint(&key.public)),
+            host_key_fingerprint: config.host_key.as_deref().and_then(fingerprint),
             config: config.shown(),
-        }
-    });
-    Ok(Json(rows.collect()))
+        });
+    }
+    Ok(Json(rows))
+}
+
+/// Whether a machine works, in a few words.
+fn service(pool: &Pool, name: &str) -> String {
+    match pool.out_of_service(name) {
+        Some(why) => format!("out of service: {why}"),
+        None if pool.is_silent(name) => "does not answer".to_owned(),
+        None => "ready".to_owned(),
+    }
+}
+
+/// Keys of people and of machines have one form.
+fn fingerprint(key: &str) -> Option<String> {
+    Some(key.parse::<hostkeys::HostKey>().ok()?.fingerprint())
 }
 
 async fn add_runner(State(state): State<ApiState>, Json(runner): Json<RunnerConfig>) -> Result<Json<Added>, Refused> {
@@ -163,16 +187,8 @@ async fn remove_runner(State(state): State<ApiState>, Path(name): Path<String>) 
         let why = format!("runner {name} stands in track.toml: take it out there and restart");
         return Err(Refused(StatusCode::CONFLICT, why));
     }
-    let live = db::runs::live(&mut *state.db.read().await?).await?;
-    let on_it: Vec<String> = live
-        .iter()
-        .filter(|run| run.runner.as_deref() == Some(&name) && run.status != Status::Queued)
-        .map(|run| run.id.to_string())
-        .collect();
-    if !on_it.is_empty() {
-        let why = format!("runner {name} has live runs: {}. Cancel them or wait for them first", on_it.join(", "));
-        return Err(Refused(StatusCode::CONFLICT, why));
-    }
+    let live = live_on(&mut *state.db.read().await?, &name).await?;
+    refuse_live(&name, &live)?;
     let mut tx = state.db.begin().await?;
     let removed = db::runners::remove(&mut tx, &name).await?;
     tx.commit().await?;
@@ -197,15 +213,28 @@ async fn check_runner(State(state): State<ApiState>, Path(name): Path<String>) -
         });
     let probes: Vec<AgentProbe> = built_in.chain(custom).collect();
     let checks = match machine.check(&probes).await {
-        Ok(checks) => checks.into_iter().map(|check| told(check, |agent| state.is_wanted(agent, &name))).collect(),
-        Err(error) => vec![Check {
-            what: "connection".to_owned(),
-            ok: false,
-            found: error.to_string(),
-            remedy: "check host, user, key and host key of the runner; `track runner list` shows them".to_owned(),
-        }],
+        Ok(checks) => {
+            state.runners.answered(&name);
+            checks.into_iter().map(|check| told(check, |agent| state.is_wanted(agent, &name))).collect()
+        }
+        Err(error) => {
+            if matches!(error, RunnerError::Host(HostError::Unreachable(_))) {
+                state.runners.no_answer(&name, state.clock.now());
+            }
+            let remedy = way_in(&state.runners, machine.config(), &error).await;
+            vec![Check { what: "connection".to_owned(), ok: false, found: error.to_string(), remedy }]
+        }
     };
     Ok(Json(checks))
+}
+
+/// What to do about a machine that cannot be worked with.
+async fn way_in(pool: &Pool, config: &RunnerConfig, error: &RunnerError) -> String {
+    if let (RunnerError::Host(HostError::Login(_)), Ok(key)) = (error, pool.key_of(config).await) {
+        let user = config.user.as_deref().unwrap_or_default();
+        return format!("put this line into ~/.ssh/authorized_keys of {user} there:\n{}", key.public);
+    }
+    "check host, user, key and host key of the runner; `track runner list` shows them".to_owned()
 }
 
 /// An agent that nothing asks for by default is no miss.
@@ -216,6 +245,52 @@ fn told(check: runner::Check, is_wanted: impl Fn(&str) -> bool) -> Check {
         return Check { what: check.what, ok: true, found, remedy: String::new() };
     }
     Check { what: check.what, ok: check.ok, found: check.found, remedy: check.remedy.unwrap_or_default() }
+}
+
+async fn clean_runner(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Removed>, Refused> {
+    let machine = state.runners.get(&name).ok_or_else(|| no_runner(&name))?;
+    Ok(Json(tidy::clean(&state.db, &machine).await?))
+}
+
+async fn reset_runner(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Removed>, Refused> {
+    let machine = state.runners.get(&name).ok_or_else(|| no_runner(&name))?;
+    let (live, unsettled) = {
+        let mut conn = state.db.read().await?;
+        (live_on(&mut conn, &name).await?, db::runs::unsettled(&mut conn).await?)
+    };
+    let unsettled = ids(unsettled.iter().filter(|run| run.runner.as_deref() == Some(&name)));
+    refuse_live(&name, &live)?;
+    if !unsettled.is_empty() {
+        let why = format!(
+            "runner {name} may still have the results of {unsettled}: they are kept as soon as it answers while `track serve` runs"
+        );
+        return Err(Refused(StatusCode::CONFLICT, why));
+    }
+    let removed = machine.reset().await.map_err(|error| anyhow!("runner {name} {error}"))?;
+    let mut tx = state.db.begin().await?;
+    db::cleanups::forget(&mut tx, &name).await?;
+    tx.commit().await?;
+    Ok(Json(removed))
+}
+
+/// The runs that are on a runner, or on their way to it.
+async fn live_on(conn: &mut db::Conn, name: &str) -> sqlx::Result<Vec<Run>> {
+    let mut live = db::runs::live(conn).await?;
+    live.retain(|run| run.runner.as_deref() == Some(name) && run.status != Status::Queued);
+    Ok(live)
+}
+
+fn refuse_live(name: &str, live: &[Run]) -> Result<(), Refused> {
+    if live.is_empty() {
+        return Ok(());
+    }
+    let why = format!("runner {name} has live runs: {}. Cancel them or wait for them first", ids(live));
+    Err(Refused(StatusCode::CONFLICT, why))
+}
+
+fn ids<'a>(runs: impl IntoIterator<Item = &'a Run>) -> String {
+    let ids: Vec<String> = runs.into_iter().map(|run| run.id.to_string()).collect();
+    ids.join(", ")
 }
 
 async fn host_key(Json(query): Json<HostKeyQuery>) -> Result<Json<Vec<HostKey>>, Refused> {
@@ -257,7 +332,7 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         None => None,
     };
     let server = state.config.github.as_ref().map_or("https://github.com", |github| &github.server_url);
-    let summary = run.answer.as_ref().and_then(|answer| answer.get("summary")).and_then(|text| text.as_str());
+    let said = |what: &str| Some(run.answer.as_ref()?.get(what)?.as_str()?.to_owned());
     Ok(RunRow {
         id: run.id.to_string(),
         number: thread.number.0,
@@ -265,12 +340,14 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         status: run.status.to_string(),
         outcome: run.outcome.map(|outcome| outcome.to_string()),
         reason: run.reason.map(|reason| reason.to_string()),
+        summary: said("summary"),
+        notes: said("notes"),
+        detail: run.detail.filter(|detail| !detail.is_empty()),
         agent: run.agent,
         runner: run.runner,
         requester: run.ask.requester.login,
         branch,
         pull_request: run.pull.zip(repository.as_ref()).map(|(pull, name)| format!("{server}/{name}/pull/{pull}")),
-        summary: summary.map(str::to_owned),
         queued_at: run.queued_at,
         started_at: run.started_at,
         finished_at: run.ended_at,

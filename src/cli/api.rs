@@ -6,6 +6,8 @@
 //! | `POST /api/v1/runners` with a `RunnerConfig` | [`Added`] |
 //! | `DELETE /api/v1/runners/{name}` | nothing |
 //! | `POST /api/v1/runners/{name}/check` | list of [`Check`] |
+//! | `POST /api/v1/runners/{name}/clean` | [`Removed`] |
+//! | `POST /api/v1/runners/{name}/reset` | [`Removed`] |
 //! | `POST /api/v1/hostkey` with a [`HostKeyQuery`] | list of [`HostKey`] |
 //! | `GET /api/v1/key` | [`PublicKey`] |
 //! | `GET /api/v1/runs?repo=&thread=&limit=` | list of [`RunRow`], newest first |
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::RunnerConfig;
 use crate::model::Millis;
+pub use crate::runner::Removed;
 
 /// One runner and how it is doing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +31,10 @@ pub struct RunnerRow {
     pub live: u32,
     /// `ready`, or what keeps it from working.
     pub state: String,
+    /// `SHA256:…` of the key that the bot logs in with; over SSH only.
+    pub key_fingerprint: Option<String>,
+    /// `SHA256:…` of the machine's host key, where it is pinned by itself.
+    pub host_key_fingerprint: Option<String>,
 }
 
 /// What adding a runner did.
@@ -94,6 +101,8 @@ pub struct RunRow {
     pub outcome: Option<String>,
     /// Why it ended so, in a word.
     pub reason: Option<String>,
+    /// The particulars of the reason.
+    pub detail: Option<String>,
     /// The agent.
     pub agent: String,
     /// The runner, once one is chosen.
@@ -106,6 +115,8 @@ pub struct RunRow {
     pub pull_request: Option<String>,
     /// The agent's summary.
     pub summary: Option<String>,
+    /// What else the agent says.
+    pub notes: Option<String>,
     /// When it was asked for.
     pub queued_at: Millis,
     /// When the agent started.

@@ -19,8 +19,8 @@ use super::Program;
 use super::api::Refusal;
 use crate::config::Config;
 
-/// A check of a runner logs in and looks at every tool there, which takes a while over a slow line.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Removing large workspaces from a runner may take ten minutes; nothing else takes as long.
+const PATIENCE: Duration = Duration::from_secs(11 * 60);
 
 /// More than any list that is asked for.
 const MAX_ANSWER: usize = 32 * 1024 * 1024;

@@ -349,7 +349,14 @@ mod tests {
             user: Some("agent".into()),
             ..RunnerConfig::named("build-1", Transport::Ssh)
         };
-        let row = RunnerRow { config: runner, from_file: true, live: 0, state: "ready".into() };
+        let row = RunnerRow {
+            config: runner,
+            from_file: true,
+            live: 0,
+            state: "ready".into(),
+            key_fingerprint: None,
+            host_key_fingerprint: None,
+        };
         Facts {
             config: Ok(config),
             tools: [

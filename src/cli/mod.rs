@@ -16,6 +16,7 @@ pub mod api;
 pub mod client;
 mod demo;
 mod doctor;
+mod log;
 mod runner;
 mod runs;
 mod serve;
@@ -64,12 +65,12 @@ pub enum Command {
     /// Looks at this machine, the configuration, the App and the runners, and says of each miss how to put it right.
     /// Exit code 0 if nothing is missing, else 1.
     Doctor(doctor::DoctorArgs),
-    /// Add, list, check and remove the machines that runs are executed on
+    /// Add, list, check, clean, reset and remove the machines that runs are executed on
     #[command(subcommand)]
     Runner(runner::RunnerCommand),
     /// List runs, newest first
     ///
-    /// Over all repositories or for one issue or pull request.
+    /// Over all repositories, or of one issue or pull request in full; or what the agent of one run printed.
     Runs(runs::RunsArgs),
     /// Print the version
     Version,
@@ -162,7 +163,7 @@ mod tests {
           serve    Run the bot: take webhooks, start runs, report on GitHub
           demo     Play the whole story on this machine: issue, label, agent, pull request
           doctor   Say what is missing, and how to get it
-          runner   Add, list, check and remove the machines that runs are executed on
+          runner   Add, list, check, clean, reset and remove the machines that runs are executed on
           runs     List runs, newest first
           version  Print the version
           help     Print this message or the help of the given subcommand(s)
@@ -194,9 +195,14 @@ mod tests {
             "runner add here --local --sandbox none",
             "runner list --json",
             "runner check build-1",
+            "runner clean build-1",
+            "runner clean --all",
+            "runner reset build-1 --yes",
             "runner remove build-1",
             "runs --thread 7",
             "runs --thread 7 --repo octo/hello --limit 5 --json",
+            "runs --thread octo/hello#7",
+            "runs --log 01ARZ3NDEKTSV4RRFFQ69G5FAV",
             "version",
         ] {
             let words = ["track"].into_iter().chain(line.split(' '));
@@ -209,10 +215,15 @@ mod tests {
             "runner add build-1",
             "runner add build-1 --host h",
             "runner add here --local --host h",
+            "runner clean",
+            "runner clean build-1 --all",
             "runner add build-1 --host h --user u --slots 0",
             "runner add build-1 --host h --user u --yes --host-key x",
             "runs --repo hello",
             "runs --limit 0",
+            "runs --thread 0",
+            "runs --log ../x",
+            "runs --log 01ARZ3NDEKTSV4RRFFQ69G5FAV --json",
         ] {
             let words = ["track"].into_iter().chain(line.split(' ').filter(|word| !word.is_empty()));
             let refused = Cli::try_parse_from(words).unwrap_err();

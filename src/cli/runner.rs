@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Program;
-use super::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, RunnerRow};
+use super::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, Removed, RunnerRow};
 use super::client::{Client, reach};
 use super::table::{checks, table};
 use crate::config::{Config, Mistake, Mistakes, RunnerConfig, Sandbox, Transport, is_host_key, is_name};
@@ -27,7 +27,7 @@ pub enum RunnerCommand {
     /// For a machine that was set up anew and shows another host key: add it again with the same host, user, port and root. Only its
     /// pinned key is replaced, and its live runs go on.
     Add(Box<AddArgs>),
-    /// List runners with their state
+    /// List runners with their state, and the fingerprints of their keys
     List {
         /// Print JSON
         #[arg(long)]
@@ -38,7 +38,32 @@ pub enum RunnerCommand {
         /// The runner
         name: String,
     },
+    /// Remove from a runner what no issue or pull request needs any more
+    ///
+    /// Kept are the files of threads with a live run, a run whose end its runner was never told, or an open line of work, and the
+    /// repositories of those. What still runs there for anything else is ended. The server does the same each night at 03:00 UTC.
+    Clean {
+        /// The runner
+        #[arg(required_unless_present = "all")]
+        name: Option<String>,
+        /// Every runner
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+    },
+    /// Remove everything of the bot from a runner: workspaces, agents' homes, run folders, repositories
+    ///
+    /// Refused while runs are live there, or while one is over whose result may still be there. Branches and pull requests on GitHub
+    /// stay. The runner stays configured, and the next run begins anew there, without the session that its agent may have had.
+    Reset {
+        /// The runner
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Take a runner out; refused while runs are live on it
+    ///
+    /// The bot's files stay on the machine; `track runner reset` before it removes them.
     Remove {
         /// The runner
         name: String,
@@ -175,6 +200,15 @@ pub async fn run(command: RunnerCommand, config: &Config, program: &dyn Program)
             known_form(&name)?;
             check(&name, &reach(config, program).await?, &mut Terminal).await
         }
+        RunnerCommand::Clean { name, all: _ } => {
+            name.as_deref().map_or(Ok(()), known_form)?;
+            clean(name, &reach(config, program).await?, &mut Terminal).await
+        }
+        RunnerCommand::Reset { name, yes } => {
+            known_form(&name)?;
+            reset(&name, yes, &reach(config, program).await?, &mut Terminal).await?;
+            Ok(true)
+        }
         RunnerCommand::Remove { name } => {
             known_form(&name)?;
             reach(config, program).await?.delete(&format!("/api/v1/runners/{name}")).await?;
@@ -261,6 +295,56 @@ async fn check(name: &str, client: &Client, dialogue: &mut dyn Dialogue) -> anyh
     Ok(missing == 0)
 }
 
+/// Cleans one runner, or all of them; `false` if one could not be.
+async fn clean(name: Option<String>, client: &Client, dialogue: &mut dyn Dialogue) -> anyhow::Result<bool> {
+    let names = match name {
+        Some(name) => vec![name],
+        None => {
+            let rows: Vec<RunnerRow> = client.get("/api/v1/runners").await?;
+            rows.into_iter().map(|row| row.config.name).collect()
+        }
+    };
+    let mut all_done = true;
+    for name in names {
+        match client.post(&format!("/api/v1/runners/{name}/clean"), &json!({})).await {
+            Ok(removed) => dialogue.say(&format!("{name}: {}\n", told(removed))),
+            Err(error) => {
+                all_done = false;
+                dialogue.say(&format!("{name}: not cleaned: {error:#}\n"));
+            }
+        }
+    }
+    Ok(all_done)
+}
+
+async fn reset(name: &str, unasked: bool, client: &Client, dialogue: &mut dyn Dialogue) -> anyhow::Result<()> {
+    if !unasked {
+        let question = format!(
+            "Every workspace, agent's home, run folder and repository of this bot on {name} will be removed.\n\
+             Type the runner's name to go on:"
+        );
+        match dialogue.ask(&question) {
+            Some(answer) if answer == name => {}
+            Some(_) => bail!("not reset: that is not its name"),
+            None => bail!("not reset: nobody is here to confirm it; --yes does it unasked"),
+        }
+    }
+    let removed = client.post(&format!("/api/v1/runners/{name}/reset"), &json!({})).await?;
+    dialogue.say(&format!("{name}: {}\n", told(removed)));
+    Ok(())
+}
+
+/// What was removed, in words.
+fn told(removed: Removed) -> String {
+    let count = |n: u32, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    format!(
+        "removed {}, {} and {}",
+        count(removed.runs, "run folder", "run folders"),
+        count(removed.workspaces, "workspace", "workspaces"),
+        count(removed.repositories, "repository", "repositories")
+    )
+}
+
 fn list(rows: &[RunnerRow]) -> String {
     if rows.is_empty() {
         return "no runners yet: track runner add NAME --host HOST --user USER\n".to_owned();
@@ -284,7 +368,25 @@ fn list(rows: &[RunnerRow]) -> String {
             ]
         })
         .collect();
-    table(&["name", "where", "busy", "agent", "sandbox", "from", "state"], &cells)
+    let keys: Vec<Vec<String>> = rows
+        .iter()
+        .filter(|row| row.config.transport == Transport::Ssh)
+        .map(|row| {
+            let unknown = || "-".to_owned();
+            let pinned = || Some(format!("as in {}", row.config.known_hosts_path.as_ref()?.display()));
+            vec![
+                row.config.name.clone(),
+                row.key_fingerprint.clone().unwrap_or_else(unknown),
+                row.host_key_fingerprint.clone().or_else(pinned).unwrap_or_else(unknown),
+            ]
+        })
+        .collect();
+    let mut out = table(&["name", "where", "busy", "agent", "sandbox", "from", "state"], &cells);
+    if !keys.is_empty() {
+        out += "\n";
+        out += &table(&["name", "logs in with", "host key"], &keys);
+    }
+    out
 }
 
 /// Ed25519 where the machine has it, as OpenSSH itself prefers.
@@ -365,6 +467,7 @@ mod tests {
                 stored.push(runner);
                 Json(Added { again })
             }))
+            .route("/api/v1/runners/build-1/reset", post(async || Json(Removed { runs: 2, workspaces: 1, repositories: 0 })))
             .route("/api/v1/runners/build-1/check", post(async || Json([git, missing])));
         let listener = UnixListener::bind(home.join("track.sock")).unwrap();
         tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -429,10 +532,52 @@ mod tests {
         assert_eq!(stored.lock().unwrap().len(), 2);
     }
 
+    // B43
+    #[tokio::test]
+    async fn a_runner_is_reset_by_whoever_types_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        let (client, _) = server(home.path()).await;
+        for (answers, problem) in [(vec!["y"], "not its name"), (vec![""], "not its name"), (vec![], "nobody is here")]
+        {
+            let mut script = Script { answers, ..Script::default() };
+            let error = reset("build-1", false, &client, &mut script).await.unwrap_err();
+            assert!(error.to_string().contains(problem), "{error}");
+        }
+        let mut script = Script { answers: vec!["build-1"], ..Script::default() };
+        reset("build-1", false, &client, &mut script).await.unwrap();
+        insta::assert_snapshot!(script.said, @"
+        Every workspace, agent's home, run folder and repository of this bot on build-1 will be removed.
+        Type the runner's name to go on: build-1
+        build-1: removed 2 run folders, 1 workspace and 0 repositories
+        ");
+        let mut script = Script::default();
+        reset("build-1", true, &client, &mut script).await.unwrap();
+        assert_eq!(script.said, "build-1: removed 2 run folders, 1 workspace and 0 repositories\n");
+    }
+
     #[test]
     fn runners_are_a_table() {
         let rows = [
-            RunnerRow { config: build_1(), from_file: false, live: 1, state: "ready".into() },
+            RunnerRow {
+                config: build_1(),
+                from_file: false,
+                live: 1,
+                state: "ready".into(),
+                key_fingerprint: Some("SHA256:own".into()),
+                host_key_fingerprint: Some("SHA256:abc".into()),
+            },
+            RunnerRow {
+                config: RunnerConfig {
+                    known_hosts_path: Some("/etc/track/known_hosts".into()),
+                    name: "build-2".into(),
+                    ..build_1()
+                },
+                from_file: true,
+                live: 0,
+                state: "out of service: shows a host key that is not the pinned one".into(),
+                key_fingerprint: None,
+                host_key_fingerprint: None,
+            },
             RunnerRow {
                 config: RunnerConfig {
                     sandbox: Sandbox::None,
@@ -441,13 +586,20 @@ mod tests {
                 },
                 from_file: true,
                 live: 0,
-                state: "unreachable for 3 min".into(),
+                state: "does not answer".into(),
+                key_fingerprint: None,
+                host_key_fingerprint: None,
             },
         ];
         insta::assert_snapshot!(list(&rows), @"
         name     where              busy  agent   sandbox     from        state
         build-1  agent@10.0.0.5:22  1/4   -       bubblewrap  database    ready
-        here     this machine       0/4   claude  none        track.toml  unreachable for 3 min
+        build-2  agent@10.0.0.5:22  0/4   -       bubblewrap  track.toml  out of service: shows a host key that is not the pinned one
+        here     this machine       0/4   claude  none        track.toml  does not answer
+
+        name     logs in with  host key
+        build-1  SHA256:own    SHA256:abc
+        build-2  -             as in /etc/track/known_hosts
         ");
         assert!(list(&[]).contains("track runner add"));
     }

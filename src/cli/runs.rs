@@ -1,22 +1,27 @@
 //! `track runs`.
 
 use std::io::Write;
+use std::str::FromStr;
 
+use anyhow::bail;
 use clap::Args;
 
 use super::Program;
 use super::api::RunRow;
 use super::client::reach;
+use super::log;
 use super::table::{short, table};
 use crate::config::Config;
-use crate::model::{Clock, Millis, RepoName};
+use crate::logging::visible;
+use crate::model::{Clock, Millis, RepoName, RunId};
 
 /// What can be said to it; its help stands in [`super::Command`].
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   track runs                                     the last 20
-  track runs --repo octo/hello --thread 7        all that happened on issue or pull request 7
+  track runs --thread octo/hello#7               all that happened there, in full
+  track runs --log 01ARZ3NDEKTSV4RRFFQ69G5FAV    what the agent of a run printed
   track runs --json | jq '.[].pull_request'      for scripts
 
 What comes next: `/track why` on the issue explains a decision.")]
@@ -25,9 +30,13 @@ pub struct RunsArgs {
     #[arg(long, value_name = "OWNER/NAME")]
     repo: Option<RepoName>,
 
-    /// Only the issue or pull request of this number
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
-    thread: Option<i64>,
+    /// Only this issue or pull request, `octo/hello#7` or its number alone, each run in full
+    #[arg(long)]
+    thread: Option<ThreadName>,
+
+    /// Print what the agent of this run printed so far, with the times (UTC) at which it did
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["repo", "thread", "limit", "json"])]
+    log: Option<RunId>,
 
     /// At most this many
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -38,6 +47,26 @@ pub struct RunsArgs {
     json: bool,
 }
 
+/// An issue or pull request as people name it.
+#[derive(Clone, Debug)]
+struct ThreadName {
+    repo: Option<RepoName>,
+    number: i64,
+}
+
+impl FromStr for ThreadName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (repo, number) = text.rsplit_once('#').unwrap_or(("", text));
+        let repo = (!repo.is_empty()).then(|| repo.parse()).transpose().map_err(|error| format!("{error}"))?;
+        match number.parse() {
+            Ok(number) if number > 0 => Ok(Self { repo, number }),
+            _ => Err("an issue or pull request is named like `octo/hello#7` or `7`".to_owned()),
+        }
+    }
+}
+
 /// Asks and prints.
 pub async fn run(
     args: &RunsArgs,
@@ -45,10 +74,17 @@ pub async fn run(
     program: &dyn Program,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
+    if let Some(run) = args.log {
+        return log::print(&config.home, run, out);
+    }
+    if args.repo.is_some() && args.thread.as_ref().is_some_and(|thread| thread.repo.is_some()) {
+        bail!("--thread names the repository already: leave --repo out");
+    }
     let rows: Vec<RunRow> = reach(config, program).await?.get(&path(args)).await?;
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
     } else {
+        let render = if args.thread.is_some() { in_full } else { render };
         write!(out, "{}", render(&rows, Clock::System.now()))?;
     }
     Ok(())
@@ -56,19 +92,22 @@ pub async fn run(
 
 fn path(args: &RunsArgs) -> String {
     let mut path = format!("/api/v1/runs?limit={}", args.limit);
-    if let Some(repo) = &args.repo {
+    let thread = args.thread.as_ref();
+    if let Some(repo) = args.repo.as_ref().or(thread.and_then(|thread| thread.repo.as_ref())) {
         // Valid names need no escape in a query, see RFC 3986, section 3.4.
         path += &format!("&repo={repo}");
     }
-    if let Some(thread) = args.thread {
-        path += &format!("&thread={thread}");
+    if let Some(thread) = thread {
+        path += &format!("&thread={}", thread.number);
     }
     path
 }
 
+const NO_RUNS: &str = "no runs yet: put the label `track` on an issue, or comment `/track dispatch`\n";
+
 fn render(rows: &[RunRow], now: Millis) -> String {
     if rows.is_empty() {
-        return "no runs yet: put the label `track` on an issue, or comment `/track dispatch`\n".to_owned();
+        return NO_RUNS.to_owned();
     }
     let cells: Vec<Vec<String>> = rows
         .iter()
@@ -90,6 +129,55 @@ fn render(rows: &[RunRow], now: Millis) -> String {
         })
         .collect();
     table(&["asked", "thread", "kind", "state", "agent", "runner", "took", "cost", "run", "result"], &cells)
+}
+
+/// Every run with all that is known of it.
+fn in_full(rows: &[RunRow], now: Millis) -> String {
+    if rows.is_empty() {
+        return NO_RUNS.to_owned();
+    }
+    rows.iter().map(|row| one_in_full(row, now)).collect::<Vec<_>>().join("\n")
+}
+
+fn one_in_full(row: &RunRow, now: Millis) -> String {
+    let failed = row.outcome.as_deref().is_some_and(|outcome| outcome != "succeeded");
+    let error = row.reason.as_ref().filter(|_| failed).map(|reason| match &row.detail {
+        Some(detail) => format!("{reason}: {detail}"),
+        None => reason.clone(),
+    });
+    let mut times = format!("asked {} ago by {}", length(now - row.queued_at), row.requester);
+    if let Some(from) = row.started_at {
+        times += &format!(
+            ", {} {}",
+            if row.finished_at.is_some() { "took" } else { "at work for" },
+            length(row.finished_at.unwrap_or(now) - from)
+        );
+    }
+    let agent = match &row.runner {
+        Some(runner) => format!("{} on {runner}", row.agent),
+        None => row.agent.clone(),
+    };
+    let about = [
+        ("times", Some(times)),
+        ("agent", Some(agent)),
+        ("cost", row.cost_usd.map(|cost| format!("${cost:.2}"))),
+        ("branch", row.branch.clone()),
+        ("pull request", row.pull_request.clone()),
+        ("summary", row.summary.clone()),
+        ("notes", row.notes.clone()),
+        ("error", error),
+    ];
+    let state = row.outcome.as_ref().unwrap_or(&row.status);
+    let mut out = format!("{}  {}#{}  {}: {state}\n", row.id, visible(&row.repository), row.number, row.kind);
+    for (word, text) in about {
+        let mut word = word;
+        for line in text.iter().flat_map(|text| text.lines()) {
+            out += format!("  {word:<12}  {}", visible(line)).trim_end();
+            out += "\n";
+            word = "";
+        }
+    }
+    out
 }
 
 /// A duration in its largest unit that is not 0.
@@ -145,8 +233,80 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_is_told_in_full() {
+        let now = 10_000_000_000;
+        let failed = RunRow {
+            id: "01BX5ZZKBKACTAV9WEVGEMMVRZ".into(),
+            repository: "octo/hello".into(),
+            number: 7,
+            kind: "follow_up".into(),
+            status: "done".into(),
+            outcome: Some("failed".into()),
+            reason: Some("agent_crashed".into()),
+            detail: Some("it ended with exit code 1\nno such file\u{1b}[2J".into()),
+            agent: "claude".into(),
+            runner: Some("build-1".into()),
+            requester: "mona".into(),
+            branch: Some("track/issue-7-0abc1234".into()),
+            queued_at: now - 3_700_000,
+            started_at: Some(now - 3_690_000),
+            finished_at: Some(now - 3_450_000),
+            ..RunRow::default()
+        };
+        let running = RunRow {
+            id: "01ARZ3NDEKTSV4RRFFQ69G5FAV".into(),
+            repository: "octo/hello".into(),
+            number: 7,
+            kind: "task".into(),
+            status: "running".into(),
+            agent: "codex".into(),
+            runner: Some("build-2".into()),
+            requester: "mona".into(),
+            pull_request: Some("https://github.com/octo/hello/pull/8".into()),
+            summary: Some("Said hello.\n\nTwice.".into()),
+            notes: Some("Once would do.".into()),
+            cost_usd: Some(0.5),
+            queued_at: now - 65_000,
+            started_at: Some(now - 64_000),
+            ..RunRow::default()
+        };
+        // T26
+        insta::assert_snapshot!(in_full(&[running, failed], now), @r"
+        01ARZ3NDEKTSV4RRFFQ69G5FAV  octo/hello#7  task: running
+          times         asked 1 min ago by mona, at work for 1 min
+          agent         codex on build-2
+          cost          $0.50
+          pull request  https://github.com/octo/hello/pull/8
+          summary       Said hello.
+
+                        Twice.
+          notes         Once would do.
+
+        01BX5ZZKBKACTAV9WEVGEMMVRZ  octo/hello#7  follow_up: failed
+          times         asked 1 h ago by mona, took 4 min
+          agent         claude on build-1
+          branch        track/issue-7-0abc1234
+          error         agent_crashed: it ended with exit code 1
+                        no such file\u{1b}[2J
+        ");
+        assert_eq!(in_full(&[], now), NO_RUNS);
+    }
+
+    #[test]
     fn the_question_says_what_was_typed() {
-        let args = RunsArgs { repo: Some("octo/hello.rs".parse().unwrap()), thread: Some(7), limit: 5, json: false };
-        assert_eq!(path(&args), "/api/v1/runs?limit=5&repo=octo/hello.rs&thread=7");
+        for (repo, thread, asked) in [
+            (Some("octo/hello.rs"), Some("7"), "&repo=octo/hello.rs&thread=7"),
+            (None, Some("octo/hello.rs#7"), "&repo=octo/hello.rs&thread=7"),
+            (None, Some("#7"), "&thread=7"),
+            (None, None, ""),
+        ] {
+            let repo = repo.map(|repo| repo.parse().unwrap());
+            let thread = thread.map(|thread| thread.parse().unwrap());
+            let args = RunsArgs { repo, thread, log: None, limit: 5, json: false };
+            assert_eq!(path(&args), format!("/api/v1/runs?limit=5{asked}"));
+        }
+        for wrong in ["", "0", "-1", "x", "octo/hello", "octo/hello#", "octo#7", "octo/hello#7#8"] {
+            assert!(wrong.parse::<ThreadName>().is_err(), "{wrong}");
+        }
     }
 }

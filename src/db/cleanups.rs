@@ -44,6 +44,12 @@ pub async fn withdraw(conn: &mut Conn, thread: ThreadId) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Everything on a runner is gone.
+pub async fn forget(conn: &mut Conn, runner: &str) -> sqlx::Result<()> {
+    sqlx::query("delete from cleanup where runner = $1").bind(runner).execute(conn).await?;
+    Ok(())
+}
+
 /// The files are gone.
 pub async fn done(conn: &mut Conn, cleanup: &Cleanup) -> sqlx::Result<()> {
     sqlx::query("delete from cleanup where runner = $1 and thread_id = $2")

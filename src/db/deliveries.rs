@@ -197,6 +197,23 @@ pub async fn quarantine(conn: &mut Conn, seq: i64, error: &str, now: Millis) -> 
     one(changed.rows_affected())
 }
 
+/// Empties the bodies of deliveries that were handled before a time, so many of those that came after `seq`; answers the last of them.
+///
+/// Id and checksum stay, so that a redelivery is known. Only new deliveries are ever read, so nobody takes an empty body for damage.
+pub async fn forget_bodies(conn: &mut Conn, before: Millis, seq: i64, limit: i64) -> sqlx::Result<Option<i64>> {
+    let emptied: Vec<i64> = sqlx::query_scalar(
+        "update delivery set body = $4, coding = 'plain' where seq in (select seq from delivery \
+         where seq > $2 and status = 'handled' and handled_at < $1 and length(body) > 0 order by seq limit $3) returning seq",
+    )
+    .bind(before)
+    .bind(seq)
+    .bind(limit)
+    .bind(Vec::<u8>::new())
+    .fetch_all(conn)
+    .await?;
+    Ok(emptied.into_iter().max())
+}
+
 fn one(changed: u64) -> sqlx::Result<()> {
     if changed == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }

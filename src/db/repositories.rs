@@ -40,6 +40,17 @@ pub async fn of_installation(conn: &mut Conn, installation: InstallationId) -> s
     rows.iter().map(read).collect()
 }
 
+/// The repositories of whose runs none is listed or still to be looked after.
+pub async fn without_history(conn: &mut Conn) -> sqlx::Result<Vec<Repository>> {
+    let rows = sqlx::query(
+        "select id, installation_id, owner, name from repository where not exists \
+         (select 1 from run where run.repository_id = repository.id and (run.discarded = 0 or run.unsettled = 1))",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
 fn read(row: &Row) -> sqlx::Result<Repository> {
     Ok(Repository {
         id: RepositoryId(row.try_get("id")?),

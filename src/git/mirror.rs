@@ -120,6 +120,17 @@ impl Mirrors {
         mirror.whole.get_or_try_init(make).await?;
         Ok(mirror)
     }
+
+    /// Whether there is a mirror of a repository.
+    pub fn has(&self, repository: RepositoryId) -> bool {
+        self.root.join(format!("{repository}.git")).exists()
+    }
+
+    /// Removes the mirror of a repository that nobody works with.
+    pub async fn remove(&self, repository: RepositoryId) -> std::io::Result<()> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository);
+        tokio::fs::remove_dir_all(self.root.join(format!("{repository}.git"))).await
+    }
 }
 
 impl Mirror {

@@ -16,6 +16,7 @@ pub mod reconcile;
 pub mod review;
 pub mod start;
 pub mod step;
+pub mod tidy;
 pub mod trouble;
 pub mod watch;
 pub mod worker;

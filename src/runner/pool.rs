@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use tracing::{error, warn};
 
 use super::hostkeys::{self, HostKey};
-use super::keys;
+use super::keys::{self, KeyPair};
 use super::ssh::{Ssh, SshSettings, check_control_dir};
 use super::{Host, Local, Machine};
 use crate::config::{RunnerConfig, Transport};
@@ -161,6 +161,19 @@ impl Pool {
         self.lock().get(name)?.out_of_service.clone()
     }
 
+    /// Whether a machine did not answer when it was last asked.
+    pub fn is_silent(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|entry| entry.silence.is_some())
+    }
+
+    /// The key pair that the bot logs in to a machine with.
+    pub async fn key_of(&self, config: &RunnerConfig) -> Result<KeyPair> {
+        match &config.key_path {
+            Some(path) => keys::given(path).await,
+            None => keys::own(&self.home).await,
+        }
+    }
+
     /// Ends all connections.
     pub async fn close(&self) {
         let machines = self.all();
@@ -176,10 +189,7 @@ impl Pool {
         let host = config.host.clone().with_context(|| format!("runner {name} has no host"))?;
         let user = config.user.clone().with_context(|| format!("runner {name} has no user"))?;
         let port = config.port.unwrap_or(22);
-        let key_path = match &config.key_path {
-            Some(path) => keys::given(path).await?.private,
-            None => keys::own(&self.home).await?.private,
-        };
+        let key_path = self.key_of(config).await?.private;
         let known_hosts_path = match (&config.host_key, &config.known_hosts_path) {
             (Some(key), _) => {
                 let key: HostKey = key.parse().with_context(|| format!("host_key of runner {name}"))?;

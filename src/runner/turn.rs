@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Network, RunnerConfig, Sandbox};
 use crate::model::{Lane, Millis, RepositoryId, RunId, Sha, ThreadId};
@@ -329,7 +329,7 @@ pub struct AgentProbe {
 }
 
 /// What a cleanup removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {
     /// Run directories.
     pub runs: u32,

@@ -34,7 +34,7 @@ async fn one_that_breaks_is_quoted_with_its_last_words() {
       no such file, @eve
     ```
 
-    **Next:** Look at the run's log, then say `/track retry`.
+    **Next:** Look at the run's log (`track runs --log` shows it on the bot's machine), then say `/track retry`.
 
     | Agent | Runner | Took |
     | --- | --- | --- |
@@ -55,7 +55,7 @@ async fn work_of_one_that_breaks_is_kept() {
     scripted ended with exit code 3
     ```
 
-    **Next:** Look at the run's log, then say `/track retry`.
+    **Next:** Look at the run's log (`track runs --log` shows it on the bot's machine), then say `/track retry`.
 
     What it had committed is kept by the bot at `SHA` and was not pushed.
 
@@ -127,7 +127,7 @@ async fn one_that_claims_success_and_breaks() {
     boom
     ```
 
-    **Next:** Look at the run's log, then say `/track retry`.
+    **Next:** Look at the run's log (`track runs --log` shows it on the bot's machine), then say `/track retry`.
 
     What it had committed is kept by the bot at `SHA` and was not pushed.
 
@@ -197,7 +197,7 @@ async fn one_that_is_silent_is_ended() {
     it said last: thinking
     ```
 
-    **Next:** Look at the end of the run's log; a longer `limits.silence_minutes` may help; then `/track retry`.
+    **Next:** Look at the end of the run's log (`track runs --log` shows it on the bot's machine); a longer `limits.silence_minutes` may help; then `/track retry`.
 
     | Agent | Runner | Took |
     | --- | --- | --- |

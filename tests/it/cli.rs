@@ -16,6 +16,8 @@ async fn every_subcommand_explains_itself() {
         "runner add",
         "runner list",
         "runner check",
+        "runner clean",
+        "runner reset",
         "runner remove",
         "runs",
         "version",
@@ -108,13 +110,15 @@ async fn a_machine_is_added_checked_used_and_removed() {
     PUBLIC KEY
 
     MISS  connection  refuses the login: USER@127.0.0.1: Permission denied (publickey)
-                      -> check host, user, key and host key of the runner; `track runner list` shows them
+                      -> put this line into ~/.ssh/authorized_keys of USER there:
+                      -> PUBLIC KEY
     1 missing. Put it right as said, then: track runner check build-1
     ");
 
     sshd.authorize(&key);
     let checked = world.run_track(&["runner", "check", "build-1"]).await;
     assert!(checked.status.success(), "{:?}", printed(&checked));
+    assert!(printed(&checked).0.contains(" MiB free, "), "{:?}", printed(&checked));
     assert!(
         printed(&checked).0.ends_with("build-1 is ready: put the label `track` on an issue.\n"),
         "{:?}",
@@ -123,6 +127,10 @@ async fn a_machine_is_added_checked_used_and_removed() {
     let listed = printed(&world.run_track(&["runner", "list"]).await).0.replace(&port, "PORT").replace(&user, "USER");
     let cells: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(cells[1], ["build-1", "USER@127.0.0.1:PORT", "0/4", "-", "bubblewrap", "database", "ready"]);
+
+    let ours = cells.iter().rfind(|cells| cells.first() == Some(&"build-1")).expect("its keys");
+    assert_eq!(ours[2], fingerprint.trim());
+    assert!(ours[1].starts_with("SHA256:") && ours[1] != ours[2], "{listed}");
 
     // T45
     let json = printed(&world.run_track(&["runner", "list", "--json"]).await).0;
@@ -136,6 +144,11 @@ async fn a_machine_is_added_checked_used_and_removed() {
     assert!(printed(&refused).1.contains(&format!("has live runs: {}", run.id)), "{:?}", printed(&refused));
 
     // T38: set up anew, it shows another key, which is pinned in the place of the first while the run goes on.
+    let sshd = world.sshd.as_mut().expect("a machine");
+    sshd.stop();
+    world.run_track(&["runner", "check", "build-1"]).await;
+    let silent = printed(&world.run_track(&["runner", "list"]).await).0;
+    assert!(silent.contains("does not answer"), "{silent}");
     world.sshd.as_mut().expect("a machine").restart_with_new_host_key();
     let elsewhere: Vec<&str> = words.iter().copied().chain(["--root", "/srv/track"]).collect();
     let refused = printed(&world.run_track(&elsewhere).await).1;
@@ -160,4 +173,35 @@ async fn a_machine_is_added_checked_used_and_removed() {
     assert!(removed.status.success(), "{:?}", printed(&removed));
     let listed = printed(&world.run_track(&["runner", "list"]).await).0;
     assert_eq!(listed, "no runners yet: track runner add NAME --host HOST --user USER\n");
+}
+
+// B16
+#[tokio::test]
+async fn a_thread_and_a_log_can_be_read() {
+    let mut world = World::new().await;
+    world.agent("say 'looking around'; exit 7");
+    let issue = world.work_on("Say hello", "").await;
+    assert!(world.only_comment(issue).contains("`track runs --log`"), "{}", world.only_comment(issue));
+    let run = world.runs().await.remove(0);
+    world.serve().await;
+    let of_thread = printed(&world.run_track(&["runs", "--thread", &format!("octo/hello#{issue}")]).await).0;
+    assert!(of_thread.starts_with(&format!("{}  octo/hello#{issue}  task: failed\n", run.id)), "{of_thread}");
+    assert!(of_thread.contains("  agent         scripted on local-1\n"), "{of_thread}");
+    assert!(of_thread.contains("  error         agent_crashed: "), "{of_thread}");
+    let log = printed(&world.run_track(&["runs", "--log", &run.id.to_string()]).await).0;
+    assert!(log.lines().any(|line| line.ends_with(r#"  {"type":"progress","text":"looking around"}"#)), "{log}");
+    let twice = world.run_track(&["runs", "--thread", "octo/hello#1", "--repo", "octo/hello"]).await;
+    assert!(printed(&twice).1.contains("leave --repo out"), "{:?}", printed(&twice));
+}
+
+#[tokio::test]
+async fn a_server_says_at_once_that_github_does_not_know_it() {
+    let mut world = World::new().await;
+    world.config.github.as_mut().expect("an App").app_id += 1;
+    world.serve().await;
+    world.until("it is in the log", async || world.serve_log().contains("compare GITHUB_APP_ID with")).await;
+    world.config.github.as_mut().expect("an App").api_url = "http://127.0.0.1:9".to_owned();
+    world.end(rustix::process::Signal::TERM).await;
+    world.serve().await;
+    world.until("it is in the log", async || world.serve_log().contains("that GITHUB_API_URL is right")).await;
 }

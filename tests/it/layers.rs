@@ -8,7 +8,7 @@ const ROWS: &[&[&str]] = &[
     &["main"],
     &["demo"],
     &["app"],
-    &["api", "cli", "inbox", "run", "webhook"],
+    &["admin", "api", "cli", "inbox", "run", "webhook"],
     &["report"],
     &["queue"],
     &["context"],

@@ -34,4 +34,5 @@ mod ssh_task;
 mod sshd;
 mod states;
 mod sweep;
+mod tidy;
 mod who_may;

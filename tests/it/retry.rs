@@ -31,7 +31,7 @@ async fn a_failed_run_is_attempted_again_on_the_same_branch() {
     no such model
     ```
 
-    **Next:** Look at the run's log, then say `/track retry`.
+    **Next:** Look at the run's log (`track runs --log` shows it on the bot's machine), then say `/track retry`.
 
     | Agent | Runner | Took |
     | --- | --- | --- |

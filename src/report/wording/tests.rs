@@ -291,7 +291,7 @@ fn every_reason_has_its_sentence_and_its_next_step() {
     **Next:** Answer what the agent asks: `/track followup <answer>`.
 
     ❌ **Failed**: the agent ended with an error before it answered.
-    **Next:** Look at the run's log, then say `/track retry`.
+    **Next:** Look at the run's log (`track runs --log` shows it on the bot's machine), then say `/track retry`.
 
     ❌ **Failed**: the model provider refused the agent's login.
     **Next:** Log codex in on the runner (`codex login`) and list `~/.codex` under the runner's `read_write`, or export its API key in the runner's `prelude`; then `/track retry`.
@@ -315,7 +315,7 @@ fn every_reason_has_its_sentence_and_its_next_step() {
     **Next:** Split the task, or raise `limits.wall_minutes`; then `/track retry`.
 
     ⌛ **Timed out**: the agent printed nothing for too long.
-    **Next:** Look at the end of the run's log; a longer `limits.silence_minutes` may help; then `/track retry`.
+    **Next:** Look at the end of the run's log (`track runs --log` shows it on the bot's machine); a longer `limits.silence_minutes` may help; then `/track retry`.
 
     ❓ **Lost**: the runner was restarted or the run was killed there.
     **Next:** Look on the runner for a reboot, or for a process that was killed for lack of memory; then `/track retry`.
@@ -360,7 +360,7 @@ fn every_reason_has_its_sentence_and_its_next_step() {
     **Next:** The branch is pushed: open the pull request by hand, or put right what GitHub says above and say `/track retry`.
 
     ❌ **Failed**: something broke in the bot itself.
-    **Next:** Look at the run's log, then say `/track retry`.
+    **Next:** Look at the run's log (`track runs --log` shows it on the bot's machine), then say `/track retry`.
     ");
 }
 

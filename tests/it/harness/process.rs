@@ -87,6 +87,11 @@ impl World {
         self.process = Some(Bot { child, db });
     }
 
+    /// What the serving processes logged.
+    pub fn serve_log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("serve.log")).unwrap_or_default()
+    }
+
     /// Ends the serving process by a signal and waits for its end.
     pub async fn end(&mut self, signal: rustix::process::Signal) -> ExitStatus {
         let child = &mut self.process.as_mut().expect("it serves").child;
