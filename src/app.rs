@@ -95,6 +95,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
         active: Active::default(),
         about: Recent::default(),
         policies: Recent::default(),
+        issues: Recent::default(),
+        pulls: Recent::default(),
         stop: stop.clone(),
         config: config.clone(),
         db: db.clone(),

@@ -3,6 +3,7 @@
 //! Signals only shorten waiting. Whatever they announce is in the tables before, so a lost one costs a few seconds, never work.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -14,9 +15,11 @@ use crate::db::Db;
 use crate::db::runs::Run;
 use crate::git::Mirrors;
 use crate::github::app::{self, BotIdentity};
+use crate::github::issues::Issue;
+use crate::github::pulls::PullRequest;
 use crate::github::repos::RepositoryInfo;
 use crate::github::{ApiError, GitHub};
-use crate::model::{Clock, MarkerKey, Millis, RepoName, Repository, RepositoryId, RunId};
+use crate::model::{Clock, MarkerKey, Millis, Number, RepoName, Repository, RepositoryId, RunId};
 use crate::runner::pool::Pool;
 use crate::trigger::policy::Policy;
 
@@ -45,9 +48,13 @@ pub struct Context {
     /// Runs that a task of this process works on.
     pub active: Active,
     /// What repositories are like, as GitHub said lately.
-    pub about: Recent<RepositoryInfo>,
+    pub about: Recent<RepositoryId, RepositoryInfo>,
     /// The policies of repositories, as GitHub said lately.
-    pub policies: Recent<Policy>,
+    pub policies: Recent<RepositoryId, Policy>,
+    /// What issues were like a moment ago.
+    pub issues: Recent<(RepositoryId, Number), Issue>,
+    /// What pull requests were like a moment ago.
+    pub pulls: Recent<(RepositoryId, Number), PullRequest>,
     /// Ends the workers.
     pub stop: CancellationToken,
 }
@@ -133,24 +140,31 @@ impl Active {
     }
 }
 
-/// What was learned of repositories, and when: a run that starts right after its decision need not ask the same again.
-pub struct Recent<T>(Mutex<HashMap<RepositoryId, (Millis, T)>>);
+/// Things that are remembered at most; the rest is asked for again.
+const REMEMBERED: usize = 1_000;
 
-impl<T> Default for Recent<T> {
+/// What was learned of things on GitHub, and when: a run that starts right after its decision need not ask the same again.
+pub struct Recent<K, T>(Mutex<HashMap<K, (Millis, T)>>);
+
+impl<K, T> Default for Recent<K, T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Clone> Recent<T> {
+impl<K: Eq + Hash, T: Clone> Recent<K, T> {
     /// Remembers what was learned at a time.
-    pub fn learned(&self, repository: RepositoryId, at: Millis, what: &T) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(repository, (at, what.clone()));
+    pub fn learned(&self, of: K, at: Millis, what: &T) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(of, (at, what.clone()));
     }
 
     /// What was learned at this time or later.
-    pub fn since(&self, repository: RepositoryId, time: Millis) -> Option<T> {
+    pub fn since(&self, of: K, time: Millis) -> Option<T> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&repository).filter(|(at, _)| *at >= time).map(|(_, what)| what.clone())
+        known.get(&of).filter(|(at, _)| *at >= time).map(|(_, what)| what.clone())
     }
 }

@@ -1,6 +1,6 @@
 //! How long it takes from a webhook to a working agent, and from the agent's end to a known outcome, with the whole program.
 //!
-//! `cargo bench --bench dispatch -- [ssh|local|ten|exit|idle] [dispatches]`; benches/README.md tells what the figures mean. The bot runs in this
+//! `cargo bench --bench dispatch -- [ssh|review|local|ten|exit|idle] [dispatches]`; benches/README.md tells what the figures mean. The bot runs in this
 //! process, GitHub is the simulator, the machine is a real sshd with OpenSSH's default limits, and the agent's first and last acts
 //! are to note the time.
 
@@ -31,6 +31,7 @@ const RATION: Millis = 10_000;
 /// The machine's account may be another one than ours, and its agents write here.
 const AGENT: &str = r#"
     started=$EPOCHREALTIME
+    if [[ $TRACK_KIND == task && -e $TRACK_TEST_LOG/commit ]]; then echo x >x.txt; git add x.txt; git commit -qm 'feat: x'; fi
     echo "$started" >"$TRACK_TEST_LOG/started-$TRACK_RUN_ID"
     printf '{"status":"succeeded","summary":"Nothing to do.","pull_request_title":null,"pull_request_body":null,"notes":null,"replies":[]}' >"$TRACK_RESULT_FILE"
     [[ ! -e $TRACK_TEST_LOG/hold ]] || while [[ ! -e $TRACK_TEST_LOG/go ]]; do sleep 0.05; done
@@ -45,16 +46,19 @@ fn main() -> Result<()> {
     let (counts, modes): (Vec<String>, Vec<String>) = args.into_iter().partition(|arg| arg.parse::<usize>().is_ok());
     let count = counts.first().map_or(Ok(DISPATCHES), |count| count.parse())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    for mode in
-        if modes.is_empty() { ["ssh", "local", "ten", "exit", "idle"].map(str::to_owned).to_vec() } else { modes }
-    {
+    for mode in if modes.is_empty() {
+        ["ssh", "review", "local", "ten", "exit", "idle"].map(str::to_owned).to_vec()
+    } else {
+        modes
+    } {
         match mode.as_str() {
             "ssh" => runtime.block_on(over_ssh(count))?,
+            "review" => runtime.block_on(reviews(count))?,
             "local" => runtime.block_on(local(count))?,
             "ten" => runtime.block_on(ten())?,
             "exit" => runtime.block_on(exits(count))?,
             "idle" => runtime.block_on(idle::measure())?,
-            other => bail!("{other:?} is no mode: ssh, local, ten, exit, idle"),
+            other => bail!("{other:?} is no mode: ssh, review, local, ten, exit, idle"),
         }
         println!();
     }
@@ -90,6 +94,37 @@ async fn over_ssh(count: usize) -> Result<()> {
         world.stop().await;
         drop(proxy);
     }
+    Ok(())
+}
+
+async fn reviews(count: usize) -> Result<()> {
+    println!(
+        "| review with a body → agent started | p50 | p95 | longest | requests |\n| --- | --- | --- | --- | --- |"
+    );
+    let mut world = World::over_ssh_with(bench).await;
+    prepare(&world).await?;
+    world.signal("commit");
+    dispatches(&world, 1).await?;
+    let pull = world.sim.pulls(REPO).first().context("a pull request")?.number;
+    let (mut times, mut requests) = (Vec::new(), Vec::new());
+    for n in 0..WARM_UP + count {
+        world.clock.advance(RATION);
+        let before = world.sim.journal().len();
+        let sent = now();
+        world.sim.review(REPO, MAINTAINER, pull, "COMMENTED", "Please do nothing again.", &[]).await?;
+        let (run, _) = outcome_known(&world).await?;
+        world.settle().await;
+        if n >= WARM_UP {
+            times.push(epoch(&world.trace(&format!("started-{run}")).context("the agent noted the time")?)? - sent);
+            requests =
+                world.sim.journal()[before..].iter().map(|made| format!("{} {}", made.method, made.path)).collect();
+        }
+    }
+    println!("| ssh | {} | {} |", row(&times), requests.len());
+    for request in requests {
+        println!("  {request}");
+    }
+    world.stop().await;
     Ok(())
 }
 
@@ -149,6 +184,7 @@ fn bench(config: &mut Config) {
     config.agents.insert("scripted".to_owned(), AgentConfig { command });
     config.limits.runs_per_repository = 16;
     config.limits.runs_per_user_hour = 1000;
+    config.limits.followups_per_day = 1000;
     config.runners[0].slots = 10;
 }
 

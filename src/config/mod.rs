@@ -204,6 +204,8 @@ pub struct Limits {
     pub wall: Duration,
     /// The longest time without a line of output; `silence_minutes` in `track.toml`.
     pub silence: Duration,
+    /// How long lone review comments wait for each other; `quiet_seconds` in `track.toml`.
+    pub quiet: Duration,
     /// Automatic follow-ups per pull request and day.
     pub followups_per_day: u32,
     /// Runs that one person may ask for in an hour.
@@ -223,6 +225,7 @@ impl Default for Limits {
             runs_per_repository: 4,
             wall: minutes(120),
             silence: minutes(30),
+            quiet: Duration::from_secs(45),
             followups_per_day: 5,
             runs_per_user_hour: 10,
             lost_after_hours: 24,

@@ -390,7 +390,7 @@ agent = "opus"
       track.toml line 8: limits.wall_minutes is wrong: invalid type: string "long", expected a whole number
         -> write it like this: wall_minutes = 120
       track.toml line 9: limits.budget is no setting
-        -> known here: runs, runs_per_repository, followups_per_day, runs_per_user_hour, lost_after_hours, wall_minutes, silence_minutes, cost_usd_per_run, cost_usd_per_day
+        -> known here: runs, runs_per_repository, followups_per_day, runs_per_user_hour, lost_after_hours, quiet_seconds, wall_minutes, silence_minutes, cost_usd_per_run, cost_usd_per_day
       track.toml line 11: runner "build-1": host is "-oProxyCommand=touch x", which is no host name or address
         -> write it bare, without user, port or brackets: build-1.example.org, 10.0.0.5 or fd00::5
       track.toml line 11: runner "build-1": agent is "careful", which is no agent

@@ -1,6 +1,7 @@
 //! `track.toml`, key by key, so that one wrong value does not hide the next and every mistake has its line.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::de::DeTable;
@@ -107,6 +108,7 @@ pub(super) fn apply(text: &str, place: &Place<'_>, config: &mut Config, mistakes
 }
 
 fn read_limits<'a>(reader: &mut Reader<'a>, table: &mut Table<'a>, limits: &mut Limits) {
+    let mut quiet = u32::try_from(limits.quiet.as_secs()).unwrap_or(u32::MAX);
     /// Two weeks: longer than that, nobody waits for an agent.
     const MAX_MINUTES: u32 = 14 * 24 * 60;
     for (key, value, least, most) in [
@@ -115,6 +117,7 @@ fn read_limits<'a>(reader: &mut Reader<'a>, table: &mut Table<'a>, limits: &mut 
         ("followups_per_day", &mut limits.followups_per_day, 0, 1000),
         ("runs_per_user_hour", &mut limits.runs_per_user_hour, 1, 10_000),
         ("lost_after_hours", &mut limits.lost_after_hours, 1, 24 * 30),
+        ("quiet_seconds", &mut quiet, 0, 3600),
     ] {
         if let Some((at, written)) = reader.take::<u32>(table, key, &format!("{key} = {value}")) {
             if !(least..=most).contains(&written) {
@@ -123,6 +126,7 @@ fn read_limits<'a>(reader: &mut Reader<'a>, table: &mut Table<'a>, limits: &mut 
             *value = written;
         }
     }
+    limits.quiet = Duration::from_secs(quiet.into());
     for (key, value) in [("wall_minutes", &mut limits.wall), ("silence_minutes", &mut limits.silence)] {
         let example = format!("{key} = {}", value.as_secs() / 60);
         if let Some((at, written)) = reader.take::<u32>(table, key, &example) {

@@ -162,6 +162,9 @@ pub struct Work {
     pub deletions: u64,
     /// Paths that the agent left uncommitted and the bot committed (B12a).
     pub leftovers: Vec<String>,
+    /// Paths in which the pushed head conflicts with the base branch.
+    #[serde(default)]
+    pub conflicts: Vec<String>,
 }
 
 /// A run about to be queued.
@@ -527,6 +530,16 @@ pub async fn set_progress(conn: &mut Conn, id: RunId, offset: u64, learned: &Lea
 /// Records when the agent had begun, by its runner's clock corrected by the measured difference: durations are the runner's.
 pub async fn set_started(conn: &mut Conn, id: RunId, at: Millis) -> sqlx::Result<()> {
     sqlx::query("update run set started_at = $2 where id = $1").bind(id.to_string()).bind(at).execute(conn).await?;
+    Ok(())
+}
+
+/// Records what a run acts on, where that was gathered before it was queued.
+pub async fn set_feedback(conn: &mut Conn, id: RunId, feedback: &Feedback) -> sqlx::Result<()> {
+    sqlx::query("update run set feedback = $2 where id = $1")
+        .bind(id.to_string())
+        .bind(to_json(feedback)?)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -26,10 +26,12 @@ pub struct Trigger {
     pub actor: Account,
     /// The run that consumes it.
     pub run: Option<RunId>,
+    /// When it was decided about.
+    pub created_at: Millis,
 }
 
 /// Stores a trigger; false if its key is there already, which makes the request a repetition.
-pub async fn insert(conn: &mut Conn, trigger: &Trigger, now: Millis) -> sqlx::Result<bool> {
+pub async fn insert(conn: &mut Conn, trigger: &Trigger) -> sqlx::Result<bool> {
     let done = sqlx::query(
         "insert into trigger (key, delivery_id, repository_id, number, thread_id, place, verb, actor_id, actor_login, run_id, created_at) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (key) do nothing",
@@ -44,7 +46,7 @@ pub async fn insert(conn: &mut Conn, trigger: &Trigger, now: Millis) -> sqlx::Re
     .bind(trigger.actor.id.0)
     .bind(&trigger.actor.login)
     .bind(trigger.run.map(|id| id.to_string()))
-    .bind(now)
+    .bind(trigger.created_at)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -125,5 +127,6 @@ fn read(row: &Row) -> sqlx::Result<Trigger> {
         verb: row.try_get("verb")?,
         actor: Account { id: AccountId(row.try_get("actor_id")?), login: row.try_get("actor_login")? },
         run: parsed_or_null(row, "run_id")?,
+        created_at: row.try_get("created_at")?,
     })
 }

@@ -63,6 +63,20 @@ pub async fn rebase(mirror: &Mirror, (from, to): (&Sha, &Sha), onto: &Sha) -> Re
     Ok(Rebased::At(tip))
 }
 
+/// The paths in which merging `head` into `base` would conflict.
+pub async fn conflicts(mirror: &Mirror, base: &Sha, head: &Sha) -> Result<Vec<String>, GitError> {
+    let merge = ["merge-tree", "--write-tree", "--name-only", "--no-messages", base.as_str(), head.as_str()];
+    let merged = mirror.git("trying the merge").args(merge).run().await?;
+    let text = String::from_utf8_lossy(&merged.stdout).into_owned();
+    match merged.code {
+        Some(1) => {
+            Ok(text.lines().skip(1).filter(|line| !line.is_empty()).take(PATHS_NAMED).map(str::to_owned).collect())
+        }
+        Some(0) => Ok(Vec::new()),
+        _ => Err(classify("trying the merge", merged.stderr)),
+    }
+}
+
 /// A commit with another tree and parent, by the same author with the same message; nothing where it would change nothing.
 async fn repeated(mirror: &Mirror, commit: &Sha, tree: &Sha, parent: &Sha) -> Result<Sha, GitError> {
     if one(mirror, &["rev-parse", "--verify", &format!("{parent}^{{tree}}")]).await? == *tree {

@@ -221,7 +221,8 @@ async fn answer(
     }
     let mut rings = Vec::new();
     if let Some(received) = &received {
-        feedback::keep(&mut tx, (delivery, repository, asked), received, now).await?;
+        let quiet = context.config.limits.quiet.as_millis() as Millis;
+        feedback::keep(&mut tx, (delivery, repository, asked), (received, quiet), now).await?;
     }
     for (wish, key) in asked.wishes.iter().zip(&keys) {
         let act = Act { context, delivery, repository, asked, github: &github, wish, key, positions: &positions, now };
@@ -383,8 +384,9 @@ impl Act<'_> {
             verb: self.wish.verb().to_owned(),
             actor: self.asked.actor.clone(),
             run: consumes,
+            created_at: self.now,
         };
-        db::triggers::insert(&mut *tx, &trigger, self.now).await?;
+        db::triggers::insert(&mut *tx, &trigger).await?;
         if let (Some(line), Some(run)) = (feedback_waits, run) {
             db::triggers::settle_waiting(&mut *tx, line, Some(run)).await?;
             db::lines::set_follow_up_at(&mut *tx, line, None).await?;

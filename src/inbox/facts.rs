@@ -1,16 +1,19 @@
 //! What GitHub says at the time of a decision, asked all at once: the decision stands on the path from a label to a working agent.
 
 use crate::context::Context;
-use crate::github::issues::{self, Labeled};
+use crate::github::issues::{self, Issue, Labeled};
 use crate::github::pulls::{self, PullRequest};
 use crate::github::{ApiError, permission};
-use crate::model::{Account, LineState, Number, Repository};
+use crate::model::{Account, LineState, Millis, Number, Repository};
 use crate::run::plan::{self, PlanError};
 use crate::trigger::decide::{Standing, standing};
 use crate::trigger::policy::Policy;
 
 use super::Trouble;
 use super::screen::Asked;
+
+/// How long what GitHub said of an issue or pull request is not asked for again: a review that comes is acted on right away.
+const MOMENT: Millis = 5_000;
 
 /// What GitHub says.
 pub struct GitHubFacts {
@@ -50,7 +53,7 @@ pub async fn gather(
 ) -> Result<Option<GitHubFacts>, Trouble> {
     let (entitled, issue, about, policy, labeled, pull) = tokio::join!(
         entitled(context, repository, &asked.actor),
-        issues::get(&context.github, repository, subject),
+        issue_of(context, repository, subject),
         plan::about(context, repository),
         plan::policy(context, repository),
         labeled_event(context, repository, asked),
@@ -97,17 +100,48 @@ async fn labeled_event(context: &Context, repository: &Repository, asked: &Asked
     }
 }
 
-/// A pull request as it is now; `None` where there is none of that number.
+/// A pull request as it is now; `None` where there is none of that number. What it is like is remembered for a moment.
 pub async fn pull_of(
     context: &Context,
     repository: &Repository,
     number: Number,
 ) -> Result<Option<PullRequest>, ApiError> {
+    let asked = context.clock.now();
     match pulls::get(&context.github, repository, number).await {
-        Ok(pull) => Ok(Some(pull)),
+        Ok(pull) => {
+            context.pulls.learned((repository.id, number), asked, &pull);
+            Ok(Some(pull))
+        }
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A pull request as it was a moment ago, when the review came that is acted on now.
+pub async fn recent_pull(
+    context: &Context,
+    repository: &Repository,
+    number: Number,
+) -> Result<Option<PullRequest>, ApiError> {
+    match context.pulls.since((repository.id, number), context.clock.now() - MOMENT) {
+        Some(pull) => Ok(Some(pull)),
+        None => pull_of(context, repository, number).await,
+    }
+}
+
+/// The same for an issue.
+pub async fn recent_issue(context: &Context, repository: &Repository, number: Number) -> Result<Issue, ApiError> {
+    match context.issues.since((repository.id, number), context.clock.now() - MOMENT) {
+        Some(issue) => Ok(issue),
+        None => issue_of(context, repository, number).await,
+    }
+}
+
+async fn issue_of(context: &Context, repository: &Repository, number: Number) -> Result<Issue, ApiError> {
+    let asked = context.clock.now();
+    let issue = issues::get(&context.github, repository, number).await?;
+    context.issues.learned((repository.id, number), asked, &issue);
+    Ok(issue)
 }
 
 /// How the pull request of a line ended, if it did: a merged or closed one is not gone on with.

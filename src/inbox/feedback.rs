@@ -21,7 +21,7 @@ use crate::db::reports::{NewReport, Payload};
 use crate::db::triggers::Trigger;
 use crate::db::{self, Conn};
 use crate::event::{Place, ReviewState, trigger_key};
-use crate::github::{issues, reviews};
+use crate::github::reviews;
 use crate::model::{Ask, Kind, Lane, LineId, LineState, Millis, Number, Repository};
 use crate::run::plan::{self, PlanError};
 use crate::run::start::{NewWork, start};
@@ -30,7 +30,7 @@ use crate::run::{feedback, mains};
 use crate::trigger::choose::ChosenBy;
 use crate::trigger::command::Command;
 use crate::trigger::decide::Wish;
-use crate::trigger::feedback::{FeedbackFacts, QUIET, Received, Verdict, act, receive as received};
+use crate::trigger::feedback::{FeedbackFacts, Received, Verdict, act, receive as received};
 use crate::trigger::policy;
 
 /// Longest time between two looks at the table.
@@ -71,7 +71,7 @@ pub(super) async fn receive(
 pub(super) async fn keep(
     tx: &mut Conn,
     (delivery, repository, asked): (&Delivery, &Repository, &Asked),
-    kept: &Kept,
+    (kept, quiet): (&Kept, Millis),
     now: Millis,
 ) -> Result<(), Trouble> {
     let line = db::lines::get(&mut *tx, kept.line).await?;
@@ -92,8 +92,9 @@ pub(super) async fn keep(
                 verb: "feedback".to_owned(),
                 actor: asked.actor.clone(),
                 run: None,
+                created_at: now,
             };
-            db::triggers::insert(&mut *tx, &trigger, now).await?;
+            db::triggers::insert(&mut *tx, &trigger).await?;
             match received {
                 Received::Ignored { reason, detail } => ("ignored", *reason, detail.clone()),
                 Received::Now | Received::AfterQuiet => {
@@ -102,7 +103,7 @@ pub(super) async fn keep(
                         // It is due already and waits for the live run alone.
                         (_, Some(due)) if due <= now => due,
                         (Received::Now, _) => now,
-                        (_, _) => now + QUIET,
+                        (_, _) => now + quiet,
                     };
                     db::lines::set_follow_up_at(&mut *tx, line.id, Some(due)).await?;
                     let detail = if line.paused {
@@ -182,10 +183,10 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
     let number = line.pull.context("feedback is about a pull request")?;
     drop(conn);
     let (pull, issue, about, policy) = tokio::join!(
-        facts::pull_of(context, &repository, number),
-        issues::get(&context.github, &repository, thread.number),
-        plan::about(context, &repository),
-        plan::policy(context, &repository),
+        facts::recent_pull(context, &repository, number),
+        facts::recent_issue(context, &repository, thread.number),
+        plan::recent_about(context, &repository),
+        plan::recent_policy(context, &repository),
     );
     let (pull, issue, about) = (pull?, issue?, about?);
     let (policy, bad_policy) = match policy {
@@ -253,11 +254,12 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
                 profile: previous.profile,
                 runner: previous.wanted_runner,
                 limits,
-                // The right to ask is as old as the review: it is confirmed before the agent starts (T13).
-                allowed_at: 0,
+                // The right to ask is as old as the review, and is confirmed anew if that is a while ago (T13).
+                allowed_at: newest.created_at,
                 automatic: true,
             };
             let run = start(&mut tx, &work, now).await?.context("the lane is free")?;
+            db::runs::set_feedback(&mut tx, run, &open).await?;
             info!("feedback on {} becomes run {run}", line.branch);
             (Some(run), "follow_up", format!("run {run} follows up on {} pieces of feedback", facts.open))
         }

@@ -135,10 +135,18 @@ fn done(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {
         writeln!(out, "\n**Next:** {remedy}")?;
     }
     kept(out, run)?;
+    conflicting(out, run)?;
     left_out(out, run)?;
     session(out, run)?;
     dispositions(out, run)?;
     table(out, run)
+}
+
+fn conflicting(out: &mut String, run: &Run) -> std::fmt::Result {
+    let Some(work) = run.work.as_ref().filter(|work| !work.conflicts.is_empty()) else { return Ok(()) };
+    let paths: Vec<String> = work.conflicts.iter().take(PATHS_SHOWN).map(|path| code(path)).collect();
+    let base = run.base_branch.as_deref().unwrap_or("the base branch");
+    writeln!(out, "\n⚠️ It conflicts with {} in {}.", code(base), paths.join(", "))
 }
 
 /// How the agent's session began, where people may have expected otherwise.

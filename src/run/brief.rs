@@ -42,7 +42,7 @@ pub async fn gather(
     agent: &Agent,
     policy: &Policy,
 ) -> Result<Brief, PlanError> {
-    if let Some(feedback) = &run.feedback {
+    if let (Some(feedback), true) = (&run.feedback, run.fence > 0) {
         let (resumed, note) = (run.resumed.clone(), run.session_note.clone());
         return Ok(Brief { feedback: feedback.clone(), resumed, note });
     }
@@ -53,9 +53,10 @@ pub async fn gather(
         .filter(|earlier| earlier.id != run.id && earlier.fence > 0)
         .collect();
     let acts_on_feedback = run.kind == Kind::FollowUp || asked_in_review(context, run).await?;
-    let feedback = match line.pull.filter(|_| acts_on_feedback) {
-        Some(pull) => open_feedback(context, repository, run, (line, pull), (&earlier, policy)).await?,
-        None => Feedback::default(),
+    let feedback = match (&run.feedback, line.pull.filter(|_| acts_on_feedback)) {
+        (Some(gathered), _) => gathered.clone(),
+        (None, Some(pull)) => open_feedback(context, repository, run, (line, pull), (&earlier, policy)).await?,
+        (None, None) => Feedback::default(),
     };
     let (resumed, note) = match run.kind {
         Kind::FollowUp => session(run, agent, &earlier),
@@ -79,6 +80,7 @@ async fn open_feedback(
 ) -> Result<Feedback, PlanError> {
     let mains = mains::main_users(context, repository, Some(policy), Some(line.id)).await.map_err(plan_error)?;
     if run.automatic {
+        // A retry of an automatic follow-up: what it was given may have been answered meanwhile.
         return feedback::by_main_users(context, repository, pull, &mains).await.map_err(plan_error);
     }
     let since = earlier.first().map_or(0, |last| last.queued_at);

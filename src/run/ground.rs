@@ -10,9 +10,11 @@ use crate::git::checks::TreeNotes;
 use crate::git::rebase::{Rebased, rebase};
 use crate::git::{Fetch, Mirror, checks};
 use crate::github::{ApiError, pulls, repos};
-use crate::model::{Kind, Outcome, Pin, Reason, Repository, Sha};
+use crate::model::{Kind, Millis, Outcome, Pin, Reason, Repository, Sha};
 use crate::trigger::policy;
 
+/// How long what GitHub said of a pull request at the decision is not asked for again.
+const MOMENT: Millis = 5_000;
 /// Runs of a line among which unpublished work is looked for.
 const RUNS_LOOKED_AT: i64 = 5;
 
@@ -68,7 +70,14 @@ async fn base_branch(
     line: &Line,
 ) -> Result<Option<String>, ApiError> {
     match line.pull {
-        Some(pull) => Ok(Some(pulls::get(&context.github, repository, pull).await?.base.r#ref)),
+        Some(pull) => {
+            let known = context.pulls.since((repository.id, pull), context.clock.now() - MOMENT);
+            let pull = match known {
+                Some(pull) => pull,
+                None => pulls::get(&context.github, repository, pull).await?,
+            };
+            Ok(Some(pull.base.r#ref))
+        }
         None => Ok(run.ask.base.clone().or_else(|| line.base_branch.clone())),
     }
 }

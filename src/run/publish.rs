@@ -18,7 +18,7 @@ use crate::db::runs::{Ending, Run, Work};
 use crate::db::{self, Conn};
 use crate::git::checks::{self, DiffStat};
 use crate::git::paths::{self, PathPolicy};
-use crate::git::rebase::{Rebased, rebase};
+use crate::git::rebase::{Rebased, conflicts, rebase};
 use crate::git::{self, Fetch, GitError, LineBranch, Push, PushOutcome, Remote};
 use crate::github::{ApiError, pulls};
 use crate::model::{Kind, Millis, Number, Outcome, Place, Reaction, Reason, Repository, Sha, Status};
@@ -184,6 +184,7 @@ async fn deliver(
             db::lines::set_published(&mut tx, line.id, &base, &pushed, None).await?;
             tx.commit().await?;
             info!("run {} pushed {} to {}", run.id, pushed.short(), line.branch);
+            name_conflicts(context, run, &base, &pushed).await;
             pushed
         }
     };
@@ -196,6 +197,25 @@ async fn deliver(
         tx.commit().await?;
     }
     Ok(())
+}
+
+/// Says in which paths the pushed head conflicts with the base branch; that helps people and is not needed.
+async fn name_conflicts(context: &Context, run: &Run, base: &str, head: &Sha) {
+    let find = async {
+        let mirror = context.mirrors.open(run.repository).await?;
+        let Some(base) = mirror.branch(base).await? else { return Ok(()) };
+        let conflicts = conflicts(&mirror, &base, head).await?;
+        let mut tx = context.db.begin().await?;
+        let stored = db::runs::get(&mut tx, run.id).await?;
+        if let (Some(work), Some(result), false) = (stored.work, &stored.result, conflicts.is_empty()) {
+            db::runs::set_result(&mut tx, run.id, result, &Work { conflicts, ..work }).await?;
+            tx.commit().await?;
+        }
+        anyhow::Ok(())
+    };
+    if let Err(error) = find.await {
+        info!("whether {} conflicts with {base} cannot be told: {error:#}", head.short());
+    }
 }
 
 /// A follow-up on a pull request that was closed unmerged opens it again, where GitHub allows it: not once the branch has moved (B20).

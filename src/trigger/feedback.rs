@@ -1,10 +1,7 @@
 //! What is done about reviews of the bot's own pull requests, which ask for a follow-up without a command: pure, like [`super::decide`].
 
 use crate::config::{FollowUp, Limits};
-use crate::model::{AccountId, Millis};
-
-/// How long lone comments and replies in threads wait for each other (B24): GitHub submits a review for every one of them.
-pub const QUIET: Millis = 45_000;
+use crate::model::AccountId;
 
 /// A review that was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +19,7 @@ pub struct Submitted {
 pub enum Received {
     /// It becomes a follow-up at once, or when the live run is over.
     Now,
-    /// It becomes one when nothing has come for a while.
+    /// It becomes one when nothing has come for a while (B24): GitHub submits a review for every lone comment and reply in a thread.
     AfterQuiet,
     /// It starts nothing.
     Ignored {

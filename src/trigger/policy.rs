@@ -124,6 +124,7 @@ pub fn effective(server: &Limits, policy: &Policy) -> Limits {
         runs_per_repository: lower(server.runs_per_repository, limits.runs_per_repository),
         wall: shorter(server.wall, limits.wall_minutes),
         silence: shorter(server.silence, limits.silence_minutes),
+        quiet: server.quiet,
         followups_per_day: lower(server.followups_per_day, limits.followups_per_day),
         runs_per_user_hour: lower(server.runs_per_user_hour, limits.runs_per_user_hour),
         lost_after_hours: lower(server.lost_after_hours, limits.lost_after_hours),

@@ -181,3 +181,56 @@ async fn a_cancel_ends_both_lanes() {
     assert_eq!(runs[..2].iter().map(|run| run.outcome).collect::<Vec<_>>(), [Some(Outcome::Canceled); 2]);
     assert!(runs[..2].iter().all(|run| run.left_processes == Some(0)));
 }
+
+#[tokio::test]
+async fn what_changes_nothing_leaves_a_record() {
+    let world = World::new().await;
+    world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
+    let issue = world.work_on("Say hello", "").await;
+    let pull = world.sim.pulls(REPO)[0].number;
+    world.sim.lock_issue(REPO, MAINTAINER, issue).await.expect("locked");
+    world.sim.set_draft(REPO, MAINTAINER, pull, true).await.expect("a draft");
+    world.sim.unlabel(REPO, MAINTAINER, issue, "track").await.ok();
+    world.settle_soon().await;
+    assert_eq!(world.runs().await.len(), 1);
+    let repository = world.runs().await[0].repository;
+    let mut conn = world.db().read().await.expect("the database");
+    for (number, word) in [(issue, "locked"), (pull, "converted_to_draft")] {
+        let newest = track::db::decisions::newest(&mut conn, repository, number, 50).await.expect("decisions");
+        assert!(newest.iter().any(|decision| decision.detail.contains(word)), "{word}: {newest:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_pull_request_that_leads_elsewhere_by_now_is_gone_on_with_there() {
+    let world = World::new().await;
+    world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
+    world.work_on("Say hello", "").await;
+    let pull = world.sim.pulls(REPO)[0].number;
+    world.sim.commit_file(REPO, "next", "hello.txt", "something else\n").await.expect("a branch");
+    world.sim.retarget(REPO, MAINTAINER, pull, "next").await.expect("another base");
+    world.agent(r#"commit more.txt more "feat: more"; answer succeeded "Did more.""#);
+    world.comment(MAINTAINER, pull, "/track followup more").await;
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.base_branch.as_deref()), (Some(Outcome::Succeeded), Some("next")));
+    let said = world.said(pull).join("\n");
+    assert!(said.contains("⚠️ It conflicts with `next` in `hello.txt`."), "{said}");
+}
+
+// T11
+#[tokio::test]
+async fn a_renamed_repository_is_the_same_and_an_archived_one_takes_nothing() {
+    let world = World::new().await;
+    world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
+    let issue = world.work_on("Say hello", "").await;
+    world.sim.rename(REPO, "hi").expect("renamed");
+    world.sim.comment("octo/hi", MAINTAINER, issue, "/track followup more").await.expect("a comment");
+    world.settle_soon().await;
+    let runs = world.runs().await;
+    assert_eq!((runs.len(), runs[0].repository), (2, runs[1].repository));
+    world.sim.set_archived("octo/hi", true).expect("archived");
+    world.sim.comment("octo/hi", MAINTAINER, issue, "/track followup more").await.ok();
+    world.settle_soon().await;
+    assert_eq!(world.runs().await.len(), 2);
+}

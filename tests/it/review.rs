@@ -229,3 +229,25 @@ async fn a_review_that_is_blocked_submits_nothing() {
     assert_eq!(ours(&world, pull).len(), 0);
     assert!(world.only_comment(pull).starts_with("🚧 **Blocked**"), "{}", world.only_comment(pull));
 }
+
+#[tokio::test]
+async fn a_restart_in_any_state_submits_one_review() {
+    let mut world = World::new().await;
+    let pull = somebodys(&world).await;
+    world.agent(&format!("await go\n{REVIEW}"));
+    world.comment(MAINTAINER, pull, "/track review").await;
+    world.until_started(1).await;
+    world.stop().await;
+    world.start().await;
+    let refused = Fault::Status { code: 502, headers: Vec::new(), body: String::new() };
+    let met = world.fault(1, |request| request.method == "POST" && request.path.ends_with("/reviews"), refused);
+    world.signal("go");
+    world.until("the failed attempt", async || met.load(Ordering::SeqCst) == 1).await;
+    world.stop().await;
+    world.start().await;
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, world.starts().len()), (Some(Outcome::Succeeded), 1));
+    let reviews = ours(&world, pull);
+    assert_eq!((reviews.len(), Some(reviews[0].id)), (1, run.review_id));
+}

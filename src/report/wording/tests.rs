@@ -188,7 +188,14 @@ fn a_running_run_says_the_agents_latest_words() {
 // B11, B12a
 #[test]
 fn success_says_what_there_is_now() {
-    let work = Work { commits: 2, files: 3, insertions: 40, deletions: 1, leftovers: vec!["notes.txt".into()] };
+    let work = Work {
+        commits: 2,
+        files: 3,
+        insertions: 40,
+        deletions: 1,
+        leftovers: vec!["notes.txt".into()],
+        conflicts: Vec::new(),
+    };
     let usage = Usage { input_tokens: 1_234_567, cached_tokens: 0, output_tokens: 45_678, cost_usd: Some(0.123) };
     let full = Run {
         pull: Some(Number(2)),
