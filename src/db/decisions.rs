@@ -2,6 +2,7 @@
 
 use sqlx::Row as _;
 
+use super::threads::Thread;
 use super::{Conn, Row};
 use crate::model::{Millis, Number, RepositoryId, RunId};
 
@@ -26,6 +27,23 @@ pub struct Decision {
     pub reason: String,
     /// A sentence for people.
     pub detail: String,
+}
+
+impl Decision {
+    /// What the bot did for a thread by itself.
+    pub fn noted(thread: &Thread, reason: &str, detail: String) -> Self {
+        Self {
+            delivery: None,
+            repository: Some(thread.repository),
+            number: Some(thread.number),
+            trigger: None,
+            run: None,
+            actor: None,
+            verdict: "noted",
+            reason: reason.to_owned(),
+            detail,
+        }
+    }
 }
 
 /// A decision as it is shown.

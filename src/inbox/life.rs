@@ -66,14 +66,9 @@ pub(super) async fn turn(
     };
     let record = Record {
         delivery: Some(delivery.id.clone()),
-        repository: Some(repository.id),
-        number: Some(thread.number),
-        trigger: None,
         run: effect.rings.first().copied(),
         actor,
-        verdict: "noted",
-        reason: effect.reason,
-        detail: effect.detail,
+        ..Record::noted(&thread, &effect.reason, effect.detail)
     };
     db::decisions::insert(&mut tx, &record, now).await?;
     db::deliveries::handled(&mut tx, delivery.seq, now).await?;

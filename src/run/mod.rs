@@ -6,6 +6,7 @@
 pub mod attachments;
 pub mod brief;
 pub mod feedback;
+pub mod finalize;
 pub mod ground;
 pub mod journal;
 pub mod mains;

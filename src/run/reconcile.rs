@@ -13,6 +13,7 @@ use super::publish;
 use super::trouble::Trouble;
 use crate::context::Context;
 use crate::db;
+use crate::db::decisions::Decision;
 use crate::db::runs::Run;
 use crate::model::Sha;
 use crate::runner::Machine;
@@ -82,20 +83,11 @@ pub async fn clean_up(context: &Context) -> Result<()> {
         let mut tx = context.db.begin().await?;
         db::cleanups::done(&mut tx, &cleanup).await?;
         let thread = db::threads::get(&mut tx, cleanup.thread).await?;
-        let record = db::decisions::Decision {
-            delivery: None,
-            repository: Some(thread.repository),
-            number: Some(thread.number),
-            trigger: None,
-            run: None,
-            actor: None,
-            verdict: "noted",
-            reason: "cleaned_up".to_owned(),
-            detail: format!(
-                "removed from runner {}: {} run folders, {} workspaces",
-                cleanup.runner, removed.runs, removed.workspaces
-            ),
-        };
+        let detail = format!(
+            "removed from runner {}: {} run folders, {} workspaces",
+            cleanup.runner, removed.runs, removed.workspaces
+        );
+        let record = Decision::noted(&thread, "cleaned_up", detail);
         db::decisions::insert(&mut tx, &record, now).await?;
         tx.commit().await?;
     }
@@ -114,17 +106,8 @@ async fn settle(context: &Context, run: &Run, machine: &Machine) -> Result<(), T
     db::runs::set_unsettled(&mut tx, run.id, false).await?;
     db::reports::touch_status(&mut tx, run.id, now).await?;
     let thread = db::threads::get(&mut tx, run.thread).await?;
-    let record = db::decisions::Decision {
-        delivery: None,
-        repository: Some(run.repository),
-        number: Some(thread.number),
-        trigger: None,
-        run: Some(run.id),
-        actor: None,
-        verdict: "noted",
-        reason: "settled".to_owned(),
-        detail: format!("runner {} is back; what run {} left there was ended and kept", machine.config().name, run.id),
-    };
+    let detail = format!("runner {} is back; what run {} left there was ended and kept", machine.config().name, run.id);
+    let record = Decision { run: Some(run.id), ..Decision::noted(&thread, "settled", detail) };
     db::decisions::insert(&mut tx, &record, now).await?;
     tx.commit().await?;
     context.wake.reports.notify_one();

@@ -19,7 +19,7 @@ use crate::report::review::{Placed, Scene, place};
 use crate::report::wording;
 use crate::trigger::policy::Policy;
 
-use super::publish::finalize;
+use super::finalize::finalize;
 
 /// Runs of a thread among which earlier reviews are looked for.
 const RUNS_LOOKED_AT: i64 = 50;

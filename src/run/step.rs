@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
-use super::{prepare, publish, watch};
+use super::{finalize, prepare, publish, watch};
 use crate::context::Context;
 use crate::db;
 use crate::db::runs::{Ending, Run};
@@ -167,7 +167,7 @@ async fn after_failure(context: &Context, id: RunId, error: &anyhow::Error) -> R
         },
         Status::Publishing => {
             warn!("run {id} is given up while publishing");
-            publish::finalize(context, &run, Some(ending)).await.map(drop)
+            finalize::finalize(context, &run, Some(ending)).await.map(drop)
         }
         Status::Queued | Status::Running | Status::Done => wait(context, id, None, true).await,
     }
