@@ -7,7 +7,7 @@ use super::error::{GitError, classify};
 use super::mirror::Mirror;
 use crate::model::Sha;
 
-/// Commits that are moved at most; longer work is left to people.
+/// Commits that are moved one by one at most; longer work is merged.
 const MOST_COMMITS: usize = 100;
 /// Conflicting paths that are named.
 const PATHS_NAMED: usize = 20;
@@ -26,55 +26,68 @@ pub enum Rebased {
     },
 }
 
-/// Puts the commits of `from..to` on top of `onto`, oldest first; merges among them are left out. Nothing but objects is written.
-///
-/// # Errors
-/// Also where there are too many commits.
+/// Puts the commits of `from..to` on top of `onto`, oldest first. Where merges are among them, whose resolutions cannot be repeated, or very
+/// many commits, one merge joins both sides. Nothing but objects is written.
 pub async fn rebase(mirror: &Mirror, (from, to): (&Sha, &Sha), onto: &Sha) -> Result<Rebased, GitError> {
     let what = "moving the agent's commits";
     let range = format!("{from}..{to}");
-    let output = mirror.git(what).args(["rev-list", "--reverse", "--no-merges", &range, "--"]).ok().await?;
-    let commits: Vec<Sha> = String::from_utf8_lossy(&output).lines().filter_map(|line| line.parse().ok()).collect();
-    if commits.len() > MOST_COMMITS {
-        return Err(classify(
-            what,
-            format!("there are {} of them, and {MOST_COMMITS} are moved at most", commits.len()),
-        ));
+    let output = mirror.git(what).args(["rev-list", "--reverse", "--parents", &range, "--"]).ok().await?;
+    let text = String::from_utf8_lossy(&output).into_owned();
+    // Each line has a commit and its parents.
+    let has_merges = text.lines().any(|line| line.split(' ').count() > 2);
+    let commits: Vec<Sha> =
+        text.lines().filter_map(|line| line.split(' ').next().and_then(|sha| sha.parse().ok())).collect();
+    if has_merges || commits.len() > MOST_COMMITS {
+        return merge(mirror, onto, to).await;
     }
     let mut tip = onto.clone();
     for commit in &commits {
         let parent = one(mirror, &["rev-parse", "--verify", &format!("{commit}^1")]).await?;
         let ours = format!("{tip}^{{tree}}");
         let ours = one(mirror, &["commit-tree", &ours, "-p", parent.as_str(), "-m", "as if it were beside"]).await?;
-        let merge = ["merge-tree", "--write-tree", "--name-only", "--no-messages", ours.as_str(), commit.as_str()];
-        let merged = identified(mirror.git(what).args(merge)).run().await?;
-        let text = String::from_utf8_lossy(&merged.stdout).into_owned();
-        let mut lines = text.lines();
-        let tree: Option<Sha> = lines.next().and_then(|line| line.parse().ok());
-        match (merged.code, tree) {
-            (Some(0), Some(tree)) => tip = repeated(mirror, commit, &tree, &tip).await?,
-            (Some(1), Some(_)) => {
-                let paths = lines.filter(|line| !line.is_empty()).take(PATHS_NAMED).map(str::to_owned).collect();
-                return Ok(Rebased::Conflict { paths });
-            }
-            _ => return Err(classify(what, merged.stderr)),
+        match tree_of_both(mirror, what, &ours, commit).await? {
+            Ok(tree) => tip = repeated(mirror, commit, &tree, &tip).await?,
+            Err(paths) => return Ok(Rebased::Conflict { paths }),
         }
     }
     Ok(Rebased::At(tip))
 }
 
+async fn merge(mirror: &Mirror, onto: &Sha, to: &Sha) -> Result<Rebased, GitError> {
+    match tree_of_both(mirror, "merging the agent's commits", onto, to).await? {
+        Ok(tree) => {
+            let message = format!("Merge {} into {}", to.short(), onto.short());
+            let commit = ["commit-tree", tree.as_str(), "-p", onto.as_str(), "-p", to.as_str(), "-m", &message];
+            Ok(Rebased::At(one(mirror, &commit).await?))
+        }
+        Err(paths) => Ok(Rebased::Conflict { paths }),
+    }
+}
+
+/// The tree of two commits merged, or the paths that both changed.
+async fn tree_of_both(
+    mirror: &Mirror,
+    what: &'static str,
+    ours: &Sha,
+    theirs: &Sha,
+) -> Result<Result<Sha, Vec<String>>, GitError> {
+    let merge = ["merge-tree", "--write-tree", "--name-only", "--no-messages", ours.as_str(), theirs.as_str()];
+    let merged = identified(mirror.git(what).args(merge)).run().await?;
+    let text = String::from_utf8_lossy(&merged.stdout).into_owned();
+    let mut lines = text.lines();
+    let tree: Option<Sha> = lines.next().and_then(|line| line.parse().ok());
+    match (merged.code, tree) {
+        (Some(0), Some(tree)) => Ok(Ok(tree)),
+        (Some(1), Some(_)) => {
+            Ok(Err(lines.filter(|line| !line.is_empty()).take(PATHS_NAMED).map(str::to_owned).collect()))
+        }
+        _ => Err(classify(what, merged.stderr)),
+    }
+}
+
 /// The paths in which merging `head` into `base` would conflict.
 pub async fn conflicts(mirror: &Mirror, base: &Sha, head: &Sha) -> Result<Vec<String>, GitError> {
-    let merge = ["merge-tree", "--write-tree", "--name-only", "--no-messages", base.as_str(), head.as_str()];
-    let merged = mirror.git("trying the merge").args(merge).run().await?;
-    let text = String::from_utf8_lossy(&merged.stdout).into_owned();
-    match merged.code {
-        Some(1) => {
-            Ok(text.lines().skip(1).filter(|line| !line.is_empty()).take(PATHS_NAMED).map(str::to_owned).collect())
-        }
-        Some(0) => Ok(Vec::new()),
-        _ => Err(classify("trying the merge", merged.stderr)),
-    }
+    Ok(tree_of_both(mirror, "trying the merge", base, head).await?.err().unwrap_or_default())
 }
 
 /// A commit with another tree and parent, by the same author with the same message; nothing where it would change nothing.
@@ -167,5 +180,22 @@ mod tests {
         let (_world, mirror, [base, agent, other]) = beside(("agent.txt", "agent")).await;
         let Rebased::At(tip) = rebase(&mirror, (&base, &agent), &other).await.unwrap() else { panic!("a conflict") };
         assert_eq!(checks::count_commits(&mirror, &other, &tip).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn resolutions_of_merges_are_not_lost() {
+        let (world, mirror, [base, _, other]) = beside(("theirs.txt", "theirs")).await;
+        git(&world.work, &["checkout", "--quiet", "-b", "merging", &base.to_string()]);
+        world.commit("shared.txt", "uno\ntwo\nthree\nfour\nfive\n");
+        git(&world.work, &["merge", "--quiet", "--no-commit", "--strategy=ours", "agent"]);
+        let merged = world.commit("shared.txt", "both\ntwo\nthree\nfour\nfive\n");
+        git(&world.work, &["push", "--quiet", world.origin.to_str().unwrap(), "HEAD:refs/heads/merging"]);
+        mirror.fetch(world.remote(), Fetch::Heads).await.unwrap();
+        let Rebased::At(tip) = rebase(&mirror, (&base, &merged), &other).await.unwrap() else { panic!("a conflict") };
+        for commit in [&merged, &other] {
+            assert!(checks::is_ancestor(&mirror, commit, &tip).await.unwrap());
+        }
+        let shown = mirror.git("showing").args(["show", &format!("{tip}:shared.txt")]).ok().await.unwrap();
+        assert_eq!(String::from_utf8(shown).unwrap(), "both\ntwo\nthree\nfour\nfive\n");
     }
 }

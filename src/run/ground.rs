@@ -8,7 +8,7 @@ use crate::db::lines::Line;
 use crate::db::runs::{Ground, LeftOut, Run};
 use crate::git::checks::TreeNotes;
 use crate::git::rebase::{Rebased, rebase};
-use crate::git::{Fetch, Mirror, checks};
+use crate::git::{Fetch, GitError, Mirror, checks};
 use crate::github::{ApiError, pulls, repos};
 use crate::model::{Kind, Millis, Outcome, Pin, Reason, Repository, Sha};
 use crate::trigger::policy;
@@ -54,6 +54,9 @@ pub async fn find(
             let base_branch = base_branch(context, repository, run, line).await?.unwrap_or_else(|| default.clone());
             let found = starting_point(context, repository, line, (base_branch, &default)).await?;
             match run.kind {
+                Kind::FollowUp if found.ground.lease.is_none() && line.head.is_some() => {
+                    from_own_copy(context, line, found).await
+                }
                 Kind::FollowUp => with_kept_work(context, run, line, found).await,
                 Kind::Task | Kind::Review => Ok(found),
             }
@@ -130,6 +133,38 @@ async fn starting_point(
     }
 }
 
+/// A branch that is gone from GitHub is followed up from the bot's copy (B20): work that was never merged is not dropped in silence.
+async fn from_own_copy(context: &Context, line: &Line, found: Found) -> Result<Found, PlanError> {
+    let Some(head) = line.head.clone() else { return Ok(found) };
+    let mirror = context.mirrors.open(line.repository).await?;
+    if !mirror.has(&head).await? {
+        let detail = format!(
+            "the branch `{}` is gone from GitHub, and the bot has no copy of {head}: restore the branch, or say `/track followup --fresh`",
+            line.branch
+        );
+        return Err(PlanError::Unusable(Reason::RepositoryUnusable, detail));
+    }
+    let told =
+        format!("The branch was gone from GitHub, so the work goes on from the bot's copy of it (`{}`).", head.short());
+    Ok(Found { ground: Ground { given: head, ..found.ground }, kept: Some(told), ..found })
+}
+
+/// Whether a run began from commits that are on no branch of GitHub, so that there is something to publish even if it adds nothing.
+pub async fn holds_unpublished(context: &Context, run: &Run) -> Result<bool, GitError> {
+    match (&run.given, &run.lease, &run.base_branch) {
+        _ if run.kind != Kind::FollowUp => Ok(false),
+        (Some(given), Some(lease), _) => Ok(given != lease),
+        (Some(given), None, Some(base)) => {
+            let mirror = context.mirrors.open(run.repository).await?;
+            match mirror.branch(base).await? {
+                Some(tip) => Ok(!checks::is_ancestor(&mirror, given, &tip).await?),
+                None => Ok(false),
+            }
+        }
+        _ => Ok(false),
+    }
+}
+
 /// The head that a review is pinned to, whatever became of the pull request since (B31), with the branch where it leads.
 async fn pinned(context: &Context, repository: &Repository, pin: &Pin) -> Result<Found, PlanError> {
     let mirror = context.mirrors.open(repository.id).await?;
@@ -166,7 +201,8 @@ async fn with_kept_work(context: &Context, run: &Run, line: &Line, found: Found)
     let earlier = db::runs::of_line(&mut *context.db.read().await?, line.id, RUNS_LOOKED_AT).await?;
     let Some(last) = earlier.iter().find(|earlier| earlier.id != run.id && earlier.fence > 0) else { return Ok(found) };
     let (Some(kept), Some(given)) = (&last.result, &last.given) else { return Ok(found) };
-    if last.outcome == Some(Outcome::Succeeded) || kept == given || last.pushed.as_ref() == Some(kept) {
+    let left_something = kept != given || holds_unpublished(context, last).await?;
+    if last.outcome == Some(Outcome::Succeeded) || !left_something || last.pushed.as_ref() == Some(kept) {
         return Ok(found);
     }
     let mirror = context.mirrors.open(line.repository).await?;
@@ -184,7 +220,8 @@ async fn with_kept_work(context: &Context, run: &Run, line: &Line, found: Found)
             ..found
         });
     }
-    let (given, told) = match rebase(&mirror, (given, kept), &head).await? {
+    let from = last.lease.as_ref().unwrap_or(given);
+    let (given, told) = match rebase(&mirror, (from, kept), &head).await? {
         Rebased::At(tip) => {
             (tip, format!("What an earlier run left unpublished (`{short}`) was put on top of the branch."))
         }

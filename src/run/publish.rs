@@ -5,9 +5,9 @@ use tracing::{info, warn};
 
 use super::finalize::finalize;
 use super::plan::{self, PlanError};
-use super::review;
 use super::step::{Next, canceled, failed, github_wait, lost};
 use super::trouble::Trouble;
+use super::{ground, review};
 use crate::agent::Answer;
 use crate::context::Context;
 use crate::db;
@@ -51,7 +51,7 @@ pub async fn step(context: &Context, run: &Run) -> Result<Next> {
     let (true, Some(result), Some(given)) = (succeeded, collected, &run.given) else {
         return finalize(context, run, None).await;
     };
-    if result == *given {
+    if result == *given && !ground::holds_unpublished(context, run).await? {
         let ending = Ending { outcome: Outcome::Succeeded, reason: Reason::NoChanges, detail: String::new() };
         return finalize(context, run, Some(ending)).await;
     }
@@ -260,7 +260,8 @@ async fn bring(
     if !mirror.has(&actual).await? {
         return Err(super::remote_unavailable(format!("GitHub does not hand {actual} out yet")).into());
     }
-    match rebase(&mirror, (given, result), &actual).await? {
+    // What an earlier run left unpublished and this one began from is part of the work.
+    match rebase(&mirror, (run.lease.as_ref().unwrap_or(given), result), &actual).await? {
         Rebased::At(tip) => {
             check(context, repository, base, &actual, &tip).await?;
             match push(context, repository, (line, base), (Some(&actual), &tip)).await? {
