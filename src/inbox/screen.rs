@@ -125,7 +125,7 @@ fn submitted(said: &Said) -> Option<Submitted> {
     Some(Submitted {
         id,
         wants_changes: matches!(state, ReviewState::Commented | ReviewState::ChangesRequested),
-        says_something: !said.body.trim().is_empty(),
+        says_something: command::says_more(&said.body),
     })
 }
 

@@ -4,11 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::ask::Account;
 use super::clock::Millis;
+use super::ids::Number;
 
 /// Reviews and comments that a run is to act on, with the words as they were when it was planned.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Feedback {
+    /// The pull request on which it was said.
+    pub pull: Option<Number>,
     /// Reviews that say something themselves, oldest first.
     pub reviews: Vec<ReviewWords>,
     /// Comments on lines, oldest first; each is answered once.

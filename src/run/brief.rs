@@ -13,7 +13,7 @@ use crate::db;
 use crate::db::lines::Line;
 use crate::db::runs::Run;
 use crate::github::{ApiError, issues, permission};
-use crate::model::{Ask, Feedback, Kind, Millis, Number, Place, Repository, Session};
+use crate::model::{Ask, Feedback, Kind, Millis, Number, Outcome, Place, Repository, Session};
 use crate::trigger::policy::Policy;
 
 /// Comments of a conversation that are considered for the prompt, newest kept.
@@ -81,9 +81,12 @@ async fn open_feedback(
     let mains = mains::main_users(context, repository, Some(policy), Some(line.id)).await.map_err(plan_error)?;
     if run.automatic {
         // A retry of an automatic follow-up: what it was given may have been answered meanwhile.
-        return feedback::by_main_users(context, repository, pull, &mains).await.map_err(plan_error);
+        let (feedback, _) = feedback::by_main_users(context, repository, pull, &mains).await.map_err(plan_error)?;
+        return Ok(feedback);
     }
-    let since = earlier.first().map_or(0, |last| last.queued_at);
+    // What a run that failed was given is still to be dealt with.
+    let last = earlier.iter().find(|earlier| earlier.outcome == Some(Outcome::Succeeded));
+    let since = last.map_or(0, |last| last.queued_at);
     feedback::for_request(context, repository, pull, (run, &mains, since)).await.map_err(plan_error)
 }
 

@@ -9,31 +9,36 @@ use crate::db::runs::Run;
 use crate::github::reviews::{self, Review, ReviewComment};
 use crate::github::{User, permission};
 use crate::model::{Account, AccountId, Feedback, LineComment, Millis, Number, Repository, ReviewWords};
+use crate::trigger::command;
 
 /// Reviews in these states say what is to be done; the others are verdicts.
 const ASKING: &[&str] = &["commented", "changes_requested"];
 
-/// Open feedback of the main users alone: other people's words are not in an automatic follow-up (B23).
+/// Open feedback of the main users alone, since other people's words are not in an automatic follow-up (B23), and the reviews that
+/// GitHub lists by now.
 pub async fn by_main_users(
     context: &Context,
     repository: &Repository,
     pull: Number,
     mains: &[Account],
-) -> Result<Feedback, Trouble> {
-    let said = said(context, repository, pull).await?;
-    Ok(said.only(|author, _| mains.iter().any(|main| main.id == author.id)))
+) -> Result<(Feedback, HashSet<i64>), Trouble> {
+    let mut said = said(context, repository, pull).await?;
+    let listed = std::mem::take(&mut said.listed);
+    Ok((said.only(|author, _| mains.iter().any(|main| main.id == author.id)), listed))
 }
 
-/// Open feedback for a follow-up that a person asks for: of the main users, and since the last run of everybody with write access and of
-/// the bot's own reviews (B20, B38). A request that names a reviewer brings only his.
+/// Open feedback for a follow-up that a person asks for: of the main users, of the bot's own reviews, and since the last run that
+/// succeeded of everybody with write access (B20, B38). A request that names a reviewer brings only his.
 pub async fn for_request(
     context: &Context,
     repository: &Repository,
     pull: Number,
     (run, mains, since): (&Run, &[Account], Millis),
 ) -> Result<Feedback, Trouble> {
-    let said = said(context, repository, pull).await?;
+    let mut said = said(context, repository, pull).await?;
     let bot = context.bot(repository).await?.account.id;
+    // Answers of earlier runs are no findings.
+    said.comments.retain(|comment| comment.author.id != bot || comment.root == comment.id);
     let mut trusted: HashSet<AccountId> = mains.iter().map(|main| main.id).collect();
     trusted.insert(bot);
     for author in said.authors() {
@@ -48,18 +53,23 @@ pub async fn for_request(
             }
         }
     }
-    let is_main = |author: &Account| mains.iter().any(|main| main.id == author.id);
-    let feedback = said.only(|author, at| trusted.contains(&author.id) && (at >= since || is_main(author)));
+    let whenever = |author: &Account| author.id == bot || mains.iter().any(|main| main.id == author.id);
+    let feedback = said.only(|author, at| trusted.contains(&author.id) && (at >= since || whenever(author)));
     Ok(of_the_named(feedback, &run.ask.instructions))
+}
+
+/// The logins that a request names, in lower case.
+pub fn named(request: &str) -> HashSet<String> {
+    request
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '@')
+        .filter_map(|word| word.strip_prefix('@'))
+        .map(str::to_ascii_lowercase)
+        .collect()
 }
 
 /// Where the request names reviewers by their logins, their words alone.
 fn of_the_named(feedback: Feedback, request: &str) -> Feedback {
-    let words: HashSet<String> = request
-        .split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '@')
-        .filter_map(|word| word.strip_prefix('@'))
-        .map(str::to_ascii_lowercase)
-        .collect();
+    let words = named(request);
     let named = |author: &Account| words.contains(&author.login.to_ascii_lowercase());
     let anybody = feedback.reviews.iter().any(|review| named(&review.author))
         || feedback.comments.iter().any(|comment| named(&comment.author));
@@ -67,6 +77,7 @@ fn of_the_named(feedback: Feedback, request: &str) -> Feedback {
         return feedback;
     }
     Feedback {
+        pull: feedback.pull,
         reviews: feedback.reviews.into_iter().filter(|review| named(&review.author)).collect(),
         comments: feedback.comments.into_iter().filter(|comment| named(&comment.author)).collect(),
     }
@@ -74,6 +85,9 @@ fn of_the_named(feedback: Feedback, request: &str) -> Feedback {
 
 /// Everything that is open, whoever said it.
 struct Said {
+    pull: Number,
+    /// All reviews that there are.
+    listed: HashSet<i64>,
     reviews: Vec<ReviewWords>,
     comments: Vec<LineComment>,
 }
@@ -90,6 +104,8 @@ async fn said(context: &Context, repository: &Repository, pull: Number) -> Resul
         listed.iter().filter(|review| review.state.eq_ignore_ascii_case("dismissed")).map(|review| review.id).collect();
     let open = |what: What, id: i64| !answered.contains(&(what, id));
     Ok(Said {
+        pull,
+        listed: listed.iter().map(|review| review.id).collect(),
         reviews: listed.into_iter().filter(|review| open(What::Review, review.id)).filter_map(words).collect(),
         comments: comments
             .into_iter()
@@ -111,6 +127,7 @@ impl Said {
 
     fn only(self, wanted: impl Fn(&Account, Millis) -> bool) -> Feedback {
         Feedback {
+            pull: Some(self.pull),
             reviews: self.reviews.into_iter().filter(|review| wanted(&review.author, review.at)).collect(),
             comments: self.comments.into_iter().filter(|comment| wanted(&comment.author, comment.at)).collect(),
         }
@@ -120,19 +137,21 @@ impl Said {
 /// What a review says itself; one that says nothing has its comments.
 fn words(review: Review) -> Option<ReviewWords> {
     let state = review.state.to_ascii_lowercase();
-    let says = ASKING.contains(&state.as_str()) && !review.body.trim().is_empty();
+    let says = ASKING.contains(&state.as_str()) && command::says_more(&review.body);
     let author = author(review.user)?;
     says.then_some(ReviewWords { id: review.id, at: review.submitted_at?, author, state, text: review.body })
 }
 
 fn line_comment(comment: ReviewComment) -> Option<LineComment> {
+    command::says_more(&comment.body).then_some(())?;
     Some(LineComment {
         id: comment.id,
         root: comment.in_reply_to_id.unwrap_or(comment.id),
         at: comment.created_at,
         author: author(comment.user)?,
         path: comment.path,
-        line: comment.line,
+        // An outdated comment has the line at which it was written.
+        line: comment.line.or(comment.original_line),
         left: comment.side.as_deref() == Some("LEFT"),
         diff_hunk: comment.diff_hunk,
         text: comment.body,
@@ -155,7 +174,7 @@ mod tests {
     // B20
     #[test]
     fn a_request_that_names_a_reviewer_brings_only_his_words() {
-        let feedback = Feedback { reviews: vec![by("ann", 1), by("bob-2", 2)], comments: Vec::new() };
+        let feedback = Feedback { reviews: vec![by("ann", 1), by("bob-2", 2)], ..Feedback::default() };
         for (request, ids) in [
             ("do what @bob-2 says", vec![2]),
             ("@Ann: yes", vec![1]),

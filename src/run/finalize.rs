@@ -106,7 +106,8 @@ async fn attempt_again(tx: &mut Conn, run: &Run, now: Millis) -> Result<()> {
         return Ok(());
     }
     // Nobody asked again, so the right to ask is as old as it was, and is confirmed before the agent starts (T13).
-    let work = NewWork::again(&mut *tx, run, run.ask.requester.clone(), run.allowed_at).await?;
+    let again = NewWork::again(&mut *tx, run, run.ask.requester.clone(), run.allowed_at).await?;
+    let work = NewWork { automatic: run.automatic, ..again };
     if let Some(next) = start(&mut *tx, &work, now).await? {
         db::triggers::hand_over(tx, run.id, next).await?;
         info!("run {} died on its runner and is attempted again as {next}", run.id);
@@ -120,9 +121,10 @@ async fn answer_feedback(tx: &mut Conn, run: &Run, now: Millis) -> Result<()> {
     for review in &feedback.reviews {
         db::answered::insert(&mut *tx, run.repository, (What::Review, review.id), run.id, "read", now).await?;
     }
-    let Some(pull) = run.pull.or(run.ask.told_on) else { return Ok(()) };
+    let Some(pull) = feedback.pull.or(run.pull) else { return Ok(()) };
+    let reply_to = |id: i64| work.replies.iter().find(|reply| reply.comment_id == id);
     for comment in &feedback.comments {
-        let Some(reply) = work.replies.iter().find(|reply| reply.comment_id == comment.id) else { continue };
+        let Some(reply) = reply_to(comment.id) else { continue };
         let word = wording::disposition_word(reply.disposition);
         db::answered::insert(&mut *tx, run.repository, (What::Comment, comment.id), run.id, word, now).await?;
         let mut owe = async |what: &str, payload| {
@@ -132,7 +134,10 @@ async fn answer_feedback(tx: &mut Conn, run: &Run, now: Millis) -> Result<()> {
         };
         let text = wording::thread_reply(reply, run.pushed.as_ref());
         owe("thread_reply", Payload::ThreadReply { root: comment.root, text }).await?;
-        if reply.disposition == Disposition::Fixed {
+        // A question that is left in a thread keeps it open; the thread is resolved once, with its last comment.
+        let mut thread = feedback.comments.iter().filter(|other| other.root == comment.root);
+        let fixed = thread.clone().all(|c| reply_to(c.id).is_some_and(|reply| reply.disposition == Disposition::Fixed));
+        if fixed && thread.next_back().is_some_and(|last| last.id == comment.id) {
             owe("resolve", Payload::Resolve { root: comment.root }).await?;
         }
     }

@@ -37,6 +37,7 @@ pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
         match look(context, run, &mut journal, bell).await {
             Ok(Seen::Stopping) => return Ok(Next::Leave),
             Ok(Seen::Ended(state)) => return over(context, run, &journal, state).await,
+            Ok(Seen::Impossible(ending)) => return end(context, run, ending).await,
             Ok(Seen::StillRunning) => {}
             Err(Trouble::Bot(error)) => return Err(error),
             Err(error) => {
@@ -58,6 +59,8 @@ enum Seen {
     Ended(Box<TurnState>),
     StillRunning,
     Stopping,
+    /// The turn that is due cannot be.
+    Impossible(Ending),
 }
 
 /// Attaches to the journal until it ends, then asks how it stands.
@@ -72,8 +75,10 @@ async fn look(context: &Context, run: &Run, journal: &mut Journal, bell: &Notify
     cancel_if_asked(context, run, &machine).await?;
     let fence = context.epoch.unsigned_abs();
     let turn = u32::try_from(run.turn).unwrap_or(1);
-    if run.again.is_some() {
-        begin_turn(context, run, &machine).await?;
+    if run.again.is_some()
+        && let Some(ending) = begin_turn(context, run, &machine).await?
+    {
+        return Ok(Seen::Impossible(ending));
     }
     match machine.attach(run.id, fence, turn, journal.offset()).await {
         Ok(stream) => {
@@ -106,22 +111,25 @@ async fn look(context: &Context, run: &Run, journal: &mut Journal, bell: &Notify
     }
 }
 
-/// Launches a further turn if it was not launched yet; a crash in between repeats this.
-async fn begin_turn(context: &Context, run: &Run, machine: &Machine) -> Result<(), Trouble> {
+/// Launches a further turn if it was not launched yet; a crash in between repeats this. Answers how the run ends if there can be none.
+async fn begin_turn(context: &Context, run: &Run, machine: &Machine) -> Result<Option<Ending>, Trouble> {
     let turn = u32::try_from(run.turn).unwrap_or(1);
     let there = machine.status(run.id, context.epoch.unsigned_abs(), turn, super::prepare::BEYOND).await?;
     if there.canceled || !matches!(there.state, State::Unknown | State::NotStarted) {
-        return Ok(());
+        return Ok(None);
     }
     let plan = match plan::plan(context, run).await {
         Ok(plan) => plan,
+        Err(PlanError::GitHub(error)) if error.retry_at(1, context.clock.now()).is_none() => {
+            return Ok(Some(failed(Reason::RepositoryUnusable, error)));
+        }
         Err(PlanError::GitHub(error)) => return Err(error.into()),
-        Err(PlanError::Unusable(_, detail)) => return Err(Trouble::Bot(anyhow::anyhow!(detail))),
+        Err(PlanError::Unusable(reason, detail)) => return Ok(Some(failed(reason, detail))),
         Err(PlanError::Other(error)) => return Err(Trouble::Bot(error)),
     };
     Box::pin(machine.start(&plan.start, &mut |_| ())).await?;
     info!("run {} is asked once more, in turn {turn}", run.id);
-    Ok(())
+    Ok(None)
 }
 
 enum Followed {

@@ -113,6 +113,12 @@ pub fn parse(text: &str) -> Vec<Result<Command, Mistake>> {
     parsed
 }
 
+/// Whether a text says something besides its commands and what belongs to them.
+pub fn says_more(text: &str) -> bool {
+    let start = if text.len() > MAX_TEXT { None } else { lines::starts(text).first().copied() };
+    !text[..start.unwrap_or(text.len())].trim().is_empty()
+}
+
 /// One line of the table of commands.
 pub(super) struct Spec {
     /// The word after `/track`.
