@@ -9,6 +9,8 @@ create index line_follow_up on line (follow_up_at) where follow_up_at is not nul
 -- A review that waits for its follow-up: no run has consumed it, and no reason was given why none will.
 alter table trigger add column line_id text references line (id);
 alter table trigger add column waiting integer not null default 0 check (waiting in (0, 1));
+-- What `/track followup` asked for while a run was live.
+alter table trigger add column request text;
 create index trigger_waiting on trigger (line_id) where waiting = 1;
 
 -- It was started by a review and not by a person's command.

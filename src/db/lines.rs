@@ -155,10 +155,14 @@ pub async fn set_paused(conn: &mut Conn, id: LineId, paused: bool) -> sqlx::Resu
     Ok(())
 }
 
+/// Feedback on open lines that are paused waits, unless a person asks for a follow-up in so many words.
+const ACTED_UPON: &str = "(paused = 0 or state <> 'open' or exists (select 1 from trigger where trigger.line_id = line.id \
+                          and trigger.waiting = 1 and trigger.request is not null))";
+
 /// Lines with feedback whose time has come and whose threads have no live work; while one works, feedback waits (B24).
 pub async fn with_feedback(conn: &mut Conn, now: Millis) -> sqlx::Result<Vec<Line>> {
     let sql = format!(
-        "{COLUMNS} where follow_up_at <= $1 and paused = 0 and not exists (select 1 from run where run.thread_id = line.thread_id \
+        "{COLUMNS} where follow_up_at <= $1 and {ACTED_UPON} and not exists (select 1 from run where run.thread_id = line.thread_id \
          and run.lane = 'work' and run.status <> 'done') order by follow_up_at, id"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now).fetch_all(conn).await?;
@@ -167,11 +171,8 @@ pub async fn with_feedback(conn: &mut Conn, now: Millis) -> sqlx::Result<Vec<Lin
 
 /// When the next feedback that waits for a quiet time is due.
 pub async fn next_feedback(conn: &mut Conn, now: Millis) -> sqlx::Result<Option<Millis>> {
-    sqlx::query("select min(follow_up_at) from line where follow_up_at > $1 and paused = 0")
-        .bind(now)
-        .fetch_one(conn)
-        .await?
-        .try_get(0)
+    let sql = format!("select min(follow_up_at) from line where follow_up_at > $1 and {ACTED_UPON}");
+    sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now).fetch_one(conn).await?.try_get(0)
 }
 
 /// Records what became of a line: base branch, pushed head, pull request.

@@ -26,6 +26,8 @@ pub struct Trigger {
     pub actor: Account,
     /// The run that consumes it.
     pub run: Option<RunId>,
+    /// What a follow-up that waits is to do, in a person's words; `None` for reviews.
+    pub request: Option<String>,
     /// When it was decided about.
     pub created_at: Millis,
 }
@@ -33,8 +35,8 @@ pub struct Trigger {
 /// Stores a trigger; false if its key is there already, which makes the request a repetition.
 pub async fn insert(conn: &mut Conn, trigger: &Trigger) -> sqlx::Result<bool> {
     let done = sqlx::query(
-        "insert into trigger (key, delivery_id, repository_id, number, thread_id, place, verb, actor_id, actor_login, run_id, created_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (key) do nothing",
+        "insert into trigger (key, delivery_id, repository_id, number, thread_id, place, verb, actor_id, actor_login, run_id, request, created_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (key) do nothing",
     )
     .bind(&trigger.key)
     .bind(&trigger.delivery)
@@ -46,6 +48,7 @@ pub async fn insert(conn: &mut Conn, trigger: &Trigger) -> sqlx::Result<bool> {
     .bind(trigger.actor.id.0)
     .bind(&trigger.actor.login)
     .bind(trigger.run.map(|id| id.to_string()))
+    .bind(&trigger.request)
     .bind(trigger.created_at)
     .execute(conn)
     .await?;
@@ -71,14 +74,23 @@ pub async fn waiting_for(conn: &mut Conn, line: LineId) -> sqlx::Result<Vec<Trig
     rows.iter().map(read).collect()
 }
 
-/// Ends the waiting of a line's triggers: a run consumes them, or a reason was given why none does.
-pub async fn settle_waiting(conn: &mut Conn, line: LineId, run: Option<RunId>) -> sqlx::Result<()> {
-    sqlx::query("update trigger set waiting = 0, run_id = $2 where line_id = $1 and waiting = 1")
-        .bind(line.to_string())
-        .bind(run.map(|id| id.to_string()))
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Ends the waiting of these triggers: a run consumes them, or a reason was given why none does. Feedback that came since goes on waiting.
+pub async fn settle_waiting(
+    conn: &mut Conn,
+    line: LineId,
+    triggers: &[Trigger],
+    run: Option<RunId>,
+    now: Millis,
+) -> sqlx::Result<()> {
+    for trigger in triggers {
+        sqlx::query("update trigger set waiting = 0, run_id = $2 where key = $1 and waiting = 1")
+            .bind(&trigger.key)
+            .bind(run.map(|id| id.to_string()))
+            .execute(&mut *conn)
+            .await?;
+    }
+    let others = !waiting_for(&mut *conn, line).await?.is_empty();
+    super::lines::set_follow_up_at(conn, line, others.then_some(now)).await
 }
 
 /// Whether a trigger with this key was seen before.
@@ -127,6 +139,7 @@ fn read(row: &Row) -> sqlx::Result<Trigger> {
         verb: row.try_get("verb")?,
         actor: Account { id: AccountId(row.try_get("actor_id")?), login: row.try_get("actor_login")? },
         run: parsed_or_null(row, "run_id")?,
+        request: row.try_get("request")?,
         created_at: row.try_get("created_at")?,
     })
 }

@@ -13,14 +13,15 @@ use crate::db::decisions::Decision as Record;
 use crate::db::deliveries::Delivery;
 use crate::db::lines::Line;
 use crate::db::reports::{NewReport, Payload};
-use crate::db::runs::Run;
+use crate::db::runs::{Ending, Run};
 use crate::db::threads::Thread;
 use crate::db::triggers::Trigger;
 use crate::db::{self, Conn};
 use crate::event::{Envelope, label_trigger_key, trigger_key};
-use crate::model::{Ask, Kind, LineState, Millis, Number, Place, Reaction, Repository, RunId, Status};
+use crate::model::{Ask, Kind, LineState, Millis, Number, Outcome, Place, Reaction, Reason, Repository, RunId, Status};
 use crate::queue;
 use crate::report::wording;
+use crate::run::feedback as run_feedback;
 use crate::run::start::{NewWork, start};
 use crate::trigger::allow;
 use crate::trigger::decide::{
@@ -251,8 +252,6 @@ enum Keys {
     OtherActor,
 }
 
-/// How long a labeled event is waited for that GitHub does not list yet.
-const LISTED_WITHIN: Millis = 60_000;
 /// An event this much older than what the delivery shows is an earlier one; GitHub's times are whole seconds.
 const SAME_MOMENT: Millis = 3_000;
 
@@ -274,7 +273,7 @@ fn keys(
     // GitHub's lists may lag behind its webhooks, so that the newest event there is an earlier one, or none.
     let shown_at = asked.issue.updated_at.unwrap_or(0);
     let listed = github.labeled_event.as_ref().is_some_and(|event| event.at + SAME_MOMENT >= shown_at);
-    if !listed && context.clock.now() - delivery.received_at < LISTED_WITHIN {
+    if !listed && context.clock.now() - delivery.received_at < facts::LISTED_WITHIN {
         return Err(facts::not_listed_yet(asked.number).into());
     }
     Ok(match &github.labeled_event {
@@ -312,15 +311,22 @@ impl Act<'_> {
         let decision = decide(self.wish, &facts);
         info!("{} by {}: {}", self.wish.verb(), self.asked.actor.login, word(&decision));
         let mut thread = scene.thread;
-        let (mut rings, mut feedback_waits) = (Vec::new(), None);
+        let (mut rings, mut taken_along, mut waits) = (Vec::new(), None, None);
         let (run, verdict, reason, detail) = match decision {
             Decision::Start(wanted) => {
                 let found = db::threads::ensure(&mut *tx, self.repository.id, scene.subject, self.now).await?;
                 thread = Some(found);
                 let work = self.new_work(found, &wanted, facts.limits);
-                if let (Some(line), Kind::FollowUp) = (&scene.line, wanted.kind) {
+                if let (Some(line), Kind::FollowUp, false) = (&scene.line, wanted.kind, wanted.fresh) {
                     // What reviewers said is in the follow-up that a person asks for, too.
-                    feedback_waits = Some(line.id);
+                    let named = run_feedback::named(&wanted.instructions);
+                    let mut waiting = db::triggers::waiting_for(&mut *tx, line.id).await?;
+                    waiting.retain(|said| named.is_empty() || named.contains(&said.actor.login.to_ascii_lowercase()));
+                    taken_along = Some((line.id, waiting));
+                }
+                if let Some(run) = wanted.abandons {
+                    self.abandon(&mut *tx, run).await?;
+                    rings.push(run);
                 }
                 match start(&mut *tx, &work, self.now).await? {
                     Some(run) => (Some(run), "accepted", "queued", format!("run {run} is queued for {}", wanted.agent)),
@@ -353,6 +359,11 @@ impl Act<'_> {
                 self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
                 (None, "accepted", if paused { "paused" } else { "resumed" }, text)
             }
+            Decision::Keep { line, instructions, text } => {
+                waits = Some((line, instructions));
+                self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
+                (None, "accepted", "kept", text)
+            }
             Decision::Discard => {
                 let text = self.discard(&mut *tx, scene).await?;
                 self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
@@ -384,15 +395,38 @@ impl Act<'_> {
             verb: self.wish.verb().to_owned(),
             actor: self.asked.actor.clone(),
             run: consumes,
+            request: waits.as_ref().map(|(_, instructions)| instructions.clone()),
             created_at: self.now,
         };
         db::triggers::insert(&mut *tx, &trigger).await?;
-        if let (Some(line), Some(run)) = (feedback_waits, run) {
-            db::triggers::settle_waiting(&mut *tx, line, Some(run)).await?;
-            db::lines::set_follow_up_at(&mut *tx, line, None).await?;
+        if let Some((line, _)) = waits {
+            db::triggers::set_waiting(&mut *tx, self.key, line).await?;
+            db::lines::set_follow_up_at(&mut *tx, line, Some(self.now)).await?;
+        }
+        if let (Some((line, waiting)), Some(_)) = (taken_along, run) {
+            db::triggers::settle_waiting(&mut *tx, line, &waiting, run, self.now).await?;
         }
         self.record(tx, scene, run, (verdict, reason, detail)).await?;
         Ok(rings)
+    }
+
+    /// Gives a run up whose runner does not answer: what its agent does until it is ended, as soon as the runner is back, is not published (B44).
+    async fn abandon(&self, tx: &mut Conn, id: RunId) -> Result<(), Trouble> {
+        let run = db::runs::get(&mut *tx, id).await?;
+        let detail = format!(
+            "{} began anew without it; its agent may still be working on runner {} until that answers",
+            self.asked.actor.login,
+            run.runner.as_deref().unwrap_or("that it was given")
+        );
+        let ending = Ending { outcome: Outcome::Lost, reason: Reason::RunnerUnreachable, detail };
+        if run.status == Status::Publishing {
+            db::runs::set_ending(&mut *tx, id, &ending).await?;
+        } else {
+            db::runs::end(&mut *tx, id, run.status, &ending, self.now).await?;
+        }
+        db::runs::advance(&mut *tx, id, Status::Publishing, Status::Done, self.now).await?;
+        db::runs::set_unsettled(&mut *tx, id, true).await?;
+        Ok(db::reports::hurry_status(tx, id).await?)
     }
 
     /// Forgets the runs that are over; their files go as soon as their runners answer (B41).
@@ -587,6 +621,7 @@ fn word(decision: &Decision) -> &'static str {
         Decision::Cancel { .. } => "what is live is to end",
         Decision::Pause { paused: true, .. } => "automatic follow-ups are paused",
         Decision::Pause { paused: false, .. } => "automatic follow-ups are resumed",
+        Decision::Keep { .. } => "it is kept until the live run is over",
         Decision::Discard => "the history is discarded",
         Decision::Answer(_) => "answered",
         Decision::Refuse { reason, .. } => reason,

@@ -153,11 +153,14 @@ pub fn ended(pull: Option<&PullRequest>) -> Option<LineState> {
     }
 }
 
+/// How long something is waited for that GitHub told of and does not list yet.
+pub const LISTED_WITHIN: Millis = 60_000;
+
 /// GitHub's lists may lag behind its webhooks.
 pub fn not_listed_yet(number: Number) -> ApiError {
     ApiError::Unavailable {
-        call: format!("events of #{number}"),
-        message: "the labeled event is not listed yet".to_owned(),
+        call: format!("lists of #{number}"),
+        message: "what it told of is not listed yet".to_owned(),
         ambiguous: false,
         answered: false,
         not_before: None,

@@ -2,6 +2,7 @@
 //!
 //! Every review ends in exactly one follow-up or in one stated reason; while work is live on the thread they wait.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::db::triggers::Trigger;
 use crate::db::{self, Conn};
 use crate::event::{Place, ReviewState, trigger_key};
 use crate::github::reviews;
-use crate::model::{Ask, Kind, Lane, LineId, LineState, Millis, Number, Repository};
+use crate::model::{Ask, Feedback, Kind, Lane, LineId, LineState, Millis, Number, Place as Said, Repository, RunId};
 use crate::run::plan::{self, PlanError};
 use crate::run::start::{NewWork, start};
 use crate::run::trouble::Trouble as RunTrouble;
@@ -53,8 +54,15 @@ pub(super) async fn receive(
     (scene, github): (&Scene, &GitHubFacts),
 ) -> Result<Option<Kept>, Trouble> {
     let (Some(review), Some(line), true) = (&asked.review, &scene.line, scene.on_ours) else { return Ok(None) };
-    let takes_it_along = |wish: &Wish| matches!(wish, Wish::Command(Command::Dispatch(_) | Command::Followup(_)));
-    if asked.wishes.iter().any(takes_it_along) {
+    let takes_it_along = |wish: &Wish| match wish {
+        Wish::Command(Command::Dispatch(dispatch)) => !dispatch.fresh,
+        Wish::Command(Command::Followup(followup)) => !followup.fresh,
+        _ => false,
+    };
+    // While a run is live the command is not obeyed, and the review waits like any other (B24).
+    if asked.wishes.iter().any(takes_it_along)
+        && db::runs::live_of(&mut *context.db.read().await?, line.thread, Lane::Work).await?.is_none()
+    {
         return Ok(None);
     }
     let mains = mains::main_users(context, repository, github.policy.as_ref().ok(), Some(line.id)).await?;
@@ -92,6 +100,7 @@ pub(super) async fn keep(
                 verb: "feedback".to_owned(),
                 actor: asked.actor.clone(),
                 run: None,
+                request: None,
                 created_at: now,
             };
             db::triggers::insert(&mut *tx, &trigger).await?;
@@ -162,17 +171,46 @@ async fn look(context: &Context) -> Result<()> {
     let lines = db::lines::with_feedback(&mut *context.db.read().await?, context.clock.now()).await?;
     for line in lines {
         if let Err(trouble) = act_on(context, &line).await {
-            let why = match trouble {
-                Trouble::GitHub(error) => error.to_string(),
-                Trouble::Other(error) => format!("{error:#}"),
+            let now = context.clock.now();
+            let (why, again) = match trouble {
+                Trouble::GitHub(error) => (error.to_string(), error.retry_at(1, now).map(|at| at.max(now + TRY_AGAIN))),
+                Trouble::Other(error) => (format!("{error:#}"), Some(now + TRY_AGAIN)),
             };
             warn!("feedback on {} waits: {why}", line.branch);
             let mut tx = context.db.begin().await?;
-            db::lines::set_follow_up_at(&mut tx, line.id, Some(context.clock.now() + TRY_AGAIN)).await?;
+            if again.is_some() {
+                db::lines::set_follow_up_at(&mut tx, line.id, again).await?;
+            } else {
+                let triggers = db::triggers::waiting_for(&mut tx, line.id).await?;
+                settle(&mut tx, &line, &triggers, (None, "unavailable", &why), now).await?;
+            }
             tx.commit().await?;
         }
     }
     Ok(())
+}
+
+/// Ends the waiting of feedback, with a record for each that says what became of it.
+async fn settle(
+    tx: &mut Conn,
+    line: &Line,
+    triggers: &[Trigger],
+    (run, reason, detail): (Option<RunId>, &str, &str),
+    now: Millis,
+) -> sqlx::Result<()> {
+    let thread = db::threads::get(&mut *tx, line.thread).await?;
+    for trigger in triggers {
+        let record = Record {
+            delivery: Some(trigger.delivery.clone()),
+            trigger: Some(trigger.key.clone()),
+            run,
+            actor: Some(trigger.actor.login.clone()),
+            verdict: if run.is_some() { "accepted" } else { "refused" },
+            ..Record::noted(&thread, reason, detail.to_owned())
+        };
+        db::decisions::insert(&mut *tx, &record, now).await?;
+    }
+    db::triggers::settle_waiting(tx, line.id, triggers, run, now).await
 }
 
 async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
@@ -180,10 +218,16 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
     let repository =
         db::repositories::get(&mut conn, line.repository).await?.context("a line's repository is stored")?;
     let thread = db::threads::get(&mut conn, line.thread).await?;
-    let number = line.pull.context("feedback is about a pull request")?;
+    // Read before GitHub is asked: what comes meanwhile may not be in its answers.
+    let triggers = db::triggers::waiting_for(&mut conn, line.id).await?;
     drop(conn);
     let (pull, issue, about, policy) = tokio::join!(
-        facts::recent_pull(context, &repository, number),
+        async {
+            match line.pull {
+                Some(number) => facts::recent_pull(context, &repository, number).await,
+                None => Ok(None),
+            }
+        },
         facts::recent_issue(context, &repository, thread.number),
         plan::recent_about(context, &repository),
         plan::recent_policy(context, &repository),
@@ -196,8 +240,19 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
         Err(PlanError::Other(error)) => return Err(error.into()),
     };
     let mains = mains::main_users(context, &repository, policy.as_ref(), Some(line.id)).await?;
-    let open = feedback::by_main_users(context, &repository, number, &mains).await?;
-    let ended = facts::ended(pull.as_ref());
+    let (open, listed) = match line.pull {
+        Some(number) => feedback::by_main_users(context, &repository, number, &mains).await?,
+        None => (Feedback::default(), HashSet::new()),
+    };
+    let unlisted = |trigger: &Trigger| {
+        matches!(trigger.place, Said::Review(id) if !listed.contains(&id))
+            && context.clock.now() - trigger.created_at < facts::LISTED_WITHIN
+    };
+    if triggers.iter().any(unlisted) {
+        return Err(facts::not_listed_yet(line.pull.unwrap_or(thread.number)).into());
+    }
+    let ended = line.pull.and_then(|_| facts::ended(pull.as_ref()));
+    let request = requested(&triggers);
     let off = |mode: Option<FollowUp>| mode == Some(FollowUp::Off);
     let mode = if off(Some(context.config.follow_up)) || off(policy.as_ref().and_then(|policy| policy.follow_up)) {
         FollowUp::Off
@@ -215,6 +270,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
         return Ok(());
     }
     let facts = FeedbackFacts {
+        requested: request.is_some(),
         issue_open: issue.is_open(),
         pull_open: ended.is_none(),
         archived: about.archived,
@@ -228,9 +284,10 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
     if let (LineState::Open, Some(ended)) = (line.state, ended) {
         db::lines::set_state(&mut tx, line.id, ended).await?;
     }
-    let triggers = db::triggers::waiting_for(&mut tx, line.id).await?;
     let previous = db::runs::of_line(&mut tx, line.id, 1).await?.pop();
-    let (run, reason, detail) = match (act(&facts), previous, triggers.last()) {
+    let told_on = line.pull.unwrap_or(thread.number);
+    let newest = request.as_ref().map(|(_, newest)| *newest).or(triggers.last());
+    let (run, reason, detail) = match (act(&facts), previous, newest) {
         (Verdict::Start, Some(previous), Some(newest)) => {
             let work = NewWork {
                 thread,
@@ -239,12 +296,12 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
                     title: issue.title,
                     body: issue.body,
                     author: issue.user.map(|user| user.account.login).unwrap_or_default(),
-                    instructions: String::new(),
+                    instructions: request.as_ref().map(|(words, _)| words.clone()).unwrap_or_default(),
                     base: None,
                     fresh: false,
                     requester: newest.actor.clone(),
                     pin: None,
-                    told_on: Some(number),
+                    told_on: Some(if request.is_some() { newest.number } else { told_on }),
                 },
                 retry_of: None,
                 line: Some(line.id),
@@ -256,40 +313,35 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
                 limits,
                 // The right to ask is as old as the review, and is confirmed anew if that is a while ago (T13).
                 allowed_at: newest.created_at,
-                automatic: true,
+                automatic: request.is_none(),
             };
             let run = start(&mut tx, &work, now).await?.context("the lane is free")?;
-            db::runs::set_feedback(&mut tx, run, &open).await?;
+            // What a person asks for brings more than the main users' words, which is gathered when the run begins.
+            if request.is_none() {
+                db::runs::set_feedback(&mut tx, run, &open).await?;
+            }
             info!("feedback on {} becomes run {run}", line.branch);
-            (Some(run), "follow_up", format!("run {run} follows up on {} pieces of feedback", facts.open))
+            (Some(run), "follow_up", format!("run {run} follows up on what was said"))
         }
         (Verdict::Skip { reason, detail }, ..) => (None, reason, detail),
         (Verdict::Tell { reason, text }, ..) => {
-            tell(&mut tx, line, (number, reason), &text, now).await?;
+            tell(&mut tx, line, (told_on, reason), &text, now).await?;
             (None, reason, text)
         }
         (Verdict::Start, ..) => (None, "no_work", "no run is left to go on with".to_owned()),
     };
-    for trigger in &triggers {
-        let record = Record {
-            delivery: Some(trigger.delivery.clone()),
-            repository: Some(line.repository),
-            number: Some(thread.number),
-            trigger: Some(trigger.key.clone()),
-            run,
-            actor: Some(trigger.actor.login.clone()),
-            verdict: if run.is_some() { "accepted" } else { "refused" },
-            reason: reason.to_owned(),
-            detail: detail.clone(),
-        };
-        db::decisions::insert(&mut tx, &record, now).await?;
-    }
-    db::triggers::settle_waiting(&mut tx, line.id, run).await?;
-    db::lines::set_follow_up_at(&mut tx, line.id, None).await?;
+    settle(&mut tx, line, &triggers, (run, reason, &detail), now).await?;
     tx.commit().await?;
     context.wake.runs.notify_one();
     context.wake.reports.notify_one();
     Ok(())
+}
+
+/// What people asked for in so many words while a run was live, and who did so last.
+fn requested(triggers: &[Trigger]) -> Option<(String, &Trigger)> {
+    let asked: Vec<_> = triggers.iter().filter_map(|trigger| Some((trigger.request.as_deref()?, trigger))).collect();
+    let words: Vec<&str> = asked.iter().map(|(words, _)| *words).collect();
+    asked.last().map(|(_, newest)| (words.join("\n\n"), *newest))
 }
 
 /// Tells people once a day and rule, however many reviews come.

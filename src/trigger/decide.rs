@@ -154,7 +154,7 @@ pub struct LastRun {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// A run is queued.
-    Start(Start),
+    Start(Box<Start>),
     /// The last run is attempted again.
     Retry {
         /// The run to repeat.
@@ -178,6 +178,15 @@ pub enum Decision {
     },
     /// The history of the thread is forgotten.
     Discard,
+    /// The request is kept and becomes a follow-up when the live run is over (B02).
+    Keep {
+        /// The line that it goes on with.
+        line: LineId,
+        /// What the agent is asked to do.
+        instructions: String,
+        /// What the actor reads, Markdown.
+        text: String,
+    },
     /// A question is answered.
     Answer(Question),
     /// Nothing is done, and the actor is told why.
@@ -221,6 +230,8 @@ pub struct Start {
     pub fresh: bool,
     /// The line to go on with, where it is not simply the open one.
     pub line: Option<LineId>,
+    /// A run that nobody hears of any more and that is given up for this one (B44).
+    pub abandons: Option<RunId>,
     /// What is to be reviewed.
     pub pin: Option<Pin>,
     /// Free text of the request.
@@ -256,7 +267,12 @@ pub fn decide(wish: &Wish, facts: &Facts) -> Decision {
 }
 
 fn dispatch(request: &Dispatch, label_selects: Option<&str>, facts: &Facts) -> Decision {
-    if let Some(refusal) = foreign(facts, "dispatch").or_else(|| cannot_start(Kind::Task, facts)) {
+    // Whoever begins anew does not wait for a runner that may never answer.
+    let abandons = facts.live.iter().find(|run| request.fresh && run.lane == Lane::Work && run.out_of_sight);
+    let live = || if abandons.is_some() { None } else { live_here(Kind::Task, facts) };
+    let refusal =
+        foreign(facts, "dispatch").or_else(|| not_here(Kind::Task, facts)).or_else(live).or_else(|| too_many(facts));
+    if let Some(refusal) = refusal {
         return refusal;
     }
     let open = facts.line.as_ref().filter(|line| line.state == LineState::Open);
@@ -269,12 +285,31 @@ fn dispatch(request: &Dispatch, label_selects: Option<&str>, facts: &Facts) -> D
         );
         return refuse("other_base", text);
     }
-    start(Kind::Task, request, label_selects, facts)
+    match start(Kind::Task, request, label_selects, facts) {
+        Decision::Start(start) => Decision::Start(Box::new(Start { abandons: abandons.map(|run| run.id), ..*start })),
+        other => other,
+    }
 }
 
 /// Goes on with a line: the newest work that there is (B20).
 fn followup(request: &Followup, facts: &Facts) -> Decision {
-    if let Some(refusal) = foreign(facts, "followup").or_else(|| cannot_start(Kind::FollowUp, facts)) {
+    if let Some(refusal) = foreign(facts, "followup").or_else(|| not_here(Kind::FollowUp, facts)) {
+        return refusal;
+    }
+    if let Some(refusal) = live_here(Kind::FollowUp, facts) {
+        return match (&facts.line, facts.live.iter().find(|run| run.lane == Lane::Work)) {
+            (Some(line), Some(live)) if !request.fresh && line.agent.is_some() => Decision::Keep {
+                line: line.id,
+                instructions: request.instructions.clone(),
+                text: format!(
+                    "Run `{}` is still {} here. This is kept, and becomes a follow-up when it is over.",
+                    live.id, live.status
+                ),
+            },
+            _ => refusal,
+        };
+    }
+    if let Some(refusal) = too_many(facts) {
         return refusal;
     }
     let Some(line) = facts.line.as_ref().filter(|line| line.agent.is_some()) else {
@@ -292,7 +327,7 @@ fn followup(request: &Followup, facts: &Facts) -> Decision {
     }
     let wanted = Dispatch { fresh: request.fresh, instructions: request.instructions.clone(), ..Dispatch::default() };
     match start(Kind::FollowUp, &wanted, None, facts) {
-        Decision::Start(start) if !request.fresh => Decision::Start(Start { line: Some(line.id), ..start }),
+        Decision::Start(start) if !request.fresh => Decision::Start(Box::new(Start { line: Some(line.id), ..*start })),
         other => other,
     }
 }
@@ -323,7 +358,7 @@ fn review(request: &Review, facts: &Facts) -> Decision {
     };
     let pin = Pin { pull: pull.number, head: pull.head.clone(), base: pull.base.clone() };
     match start(Kind::Review, &wanted, None, facts) {
-        Decision::Start(start) => Decision::Start(Start { base: None, pin: Some(pin), ..start }),
+        Decision::Start(start) => Decision::Start(Box::new(Start { base: None, pin: Some(pin), ..*start })),
         other => other,
     }
 }
@@ -352,7 +387,7 @@ fn start(kind: Kind, request: &Dispatch, label_selects: Option<&str>, facts: &Fa
         let names: Vec<&str> = facts.runners.iter().map(|(name, _)| name.as_str()).collect();
         return refuse("unknown_runner", format!("There is no runner `{wanted}`. {}", known("Runners", &names)));
     }
-    Decision::Start(Start {
+    Decision::Start(Box::new(Start {
         kind,
         agent,
         chosen_by: by,
@@ -362,9 +397,10 @@ fn start(kind: Kind, request: &Dispatch, label_selects: Option<&str>, facts: &Fa
         base: request.base.clone().or_else(|| policy.base_branch.clone()),
         fresh: request.fresh,
         line: None,
+        abandons: None,
         pin: None,
         instructions: request.instructions.clone(),
-    })
+    }))
 }
 
 /// Work is done on issues and on track's own pull requests.
@@ -381,20 +417,37 @@ fn foreign(facts: &Facts, verb: &str) -> Option<Decision> {
 
 /// The rules that hold for everything that would start a run.
 fn cannot_start(kind: Kind, facts: &Facts) -> Option<Decision> {
+    not_here(kind, facts).or_else(|| live_here(kind, facts)).or_else(|| too_many(facts))
+}
+
+/// Nothing works where nothing can be changed.
+fn not_here(kind: Kind, facts: &Facts) -> Option<Decision> {
     if facts.archived {
         return Some(refuse("archived", "This repository is archived, so nothing can be pushed. Unarchive it first."));
     }
-    if !facts.open {
+    // A review is about the pull request, whatever became of its issue.
+    if !facts.open && kind != Kind::Review {
         return Some(refuse("closed", "This is closed. Reopen it first, then ask again."));
     }
-    if let Some(LiveRun { id: run, status, canceling, .. }) = facts.live.iter().find(|run| run.lane == kind.lane()) {
-        let next = if *canceling {
-            "It is being canceled; ask again when it is over."
-        } else {
-            "Wait for it, or end it with `/track cancel`."
-        };
-        return Some(refuse("already_live", format!("Run `{run}` is still {status} here. {next}")));
-    }
+    None
+}
+
+/// One run at a time works in a lane.
+fn live_here(kind: Kind, facts: &Facts) -> Option<Decision> {
+    let LiveRun { id: run, status, canceling, out_of_sight, .. } =
+        facts.live.iter().find(|run| run.lane == kind.lane())?;
+    let next = match (canceling, out_of_sight) {
+        (_, true) if kind == Kind::Task => {
+            "Its runner does not answer: wait for it, or give it up with `/track dispatch --fresh`."
+        }
+        (true, _) => "It is being canceled; ask again when it is over.",
+        (false, _) => "Wait for it, or end it with `/track cancel`.",
+    };
+    Some(refuse("already_live", format!("Run `{run}` is still {status} here. {next}")))
+}
+
+/// Nobody spends more than the limits say.
+fn too_many(facts: &Facts) -> Option<Decision> {
     let per_hour = i64::from(facts.limits.runs_per_user_hour);
     if facts.asked_last_hour >= per_hour {
         return Some(refuse(

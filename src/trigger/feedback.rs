@@ -40,8 +40,8 @@ pub fn receive(review: &Submitted, comments: usize, author: AccountId, mains: &[
         return ignored("not_main_user", "only reviews by a main user start follow-ups");
     }
     match (review.says_something, comments) {
-        (false, 0) => ignored("empty_review", "it says nothing"),
-        (false, 1) => Received::AfterQuiet,
+        // None may only mean that GitHub does not list it yet.
+        (false, 0 | 1) => Received::AfterQuiet,
         _ => Received::Now,
     }
 }
@@ -49,6 +49,8 @@ pub fn receive(review: &Submitted, comments: usize, author: AccountId, mains: &[
 /// What is known when waiting feedback is acted on.
 #[derive(Clone, Debug)]
 pub struct FeedbackFacts {
+    /// Whether somebody asked for a follow-up in so many words, which no rule about automatic ones holds up.
+    pub requested: bool,
     /// Whether the issue is open.
     pub issue_open: bool,
     /// Whether the pull request is open.
@@ -92,7 +94,11 @@ pub enum Verdict {
 
 /// Decides about the feedback that waits on a line.
 pub fn act(facts: &FeedbackFacts) -> Verdict {
-    let skip = |reason, detail: &str| Verdict::Skip { reason, detail: detail.to_owned() };
+    // Whoever asked in so many words is told; a review alone asked for nothing.
+    let skip = |reason, detail: &str| match facts.requested {
+        true => Verdict::Tell { reason, text: format!("The follow-up that was kept does not start: {detail}.") },
+        false => Verdict::Skip { reason, detail: detail.to_owned() },
+    };
     let go_on = "`/track followup <text>` goes on all the same";
     if !facts.pull_open {
         return skip("pull_closed", "the pull request is not open any more");
@@ -103,16 +109,16 @@ pub fn act(facts: &FeedbackFacts) -> Verdict {
     if facts.archived {
         return skip("archived", "the repository is archived");
     }
-    if facts.mode == FollowUp::Off {
+    if facts.mode == FollowUp::Off && !facts.requested {
         return skip("follow_up_off", "automatic follow-ups are off (`follow_up`)");
     }
     if let Some(mistake) = &facts.bad_policy {
         return Verdict::Tell { reason: "bad_policy", text: mistake.clone() };
     }
-    if facts.open == 0 {
+    if facts.open == 0 && !facts.requested {
         return skip("answered", "everything that was said has been answered");
     }
-    if facts.rounds >= i64::from(facts.limits.followups_per_day) {
+    if facts.rounds >= i64::from(facts.limits.followups_per_day) && !facts.requested {
         let text = format!(
             "Reviews have started {} follow-ups here in 24 hours, which is the limit (`followups_per_day`). {go_on}.",
             facts.rounds
@@ -133,6 +139,7 @@ mod tests {
 
     fn facts() -> FeedbackFacts {
         FeedbackFacts {
+            requested: false,
             issue_open: true,
             pull_open: true,
             archived: false,
@@ -156,7 +163,7 @@ mod tests {
             (review, 1, MAIN, "now"),
             (silent, 15, MAIN, "now"),
             (silent, 1, MAIN, "quiet"),
-            (silent, 0, MAIN, "empty_review"),
+            (silent, 0, MAIN, "quiet"),
             (approval, 3, MAIN, "verdict"),
             (review, 3, AccountId(8), "not_main_user"),
         ] {
@@ -184,10 +191,14 @@ mod tests {
             (FeedbackFacts { rounds: rounds - 1, ..facts() }, "start"),
             (FeedbackFacts { rounds, ..facts() }, "rounds"),
             (FeedbackFacts { cost_last_day: 100.0, ..facts() }, "cost_limit"),
+            (FeedbackFacts { requested: true, open: 0, rounds, mode: FollowUp::Off, ..facts() }, "start"),
+            (FeedbackFacts { requested: true, pull_open: false, ..facts() }, "told: pull_closed"),
+            (FeedbackFacts { requested: true, cost_last_day: 100.0, ..facts() }, "told: cost_limit"),
         ] {
             let word = match act(&facts) {
-                Verdict::Start => "start",
-                Verdict::Skip { reason, .. } | Verdict::Tell { reason, .. } => reason,
+                Verdict::Start => "start".to_owned(),
+                Verdict::Tell { reason, .. } if facts.requested => format!("told: {reason}"),
+                Verdict::Skip { reason, .. } | Verdict::Tell { reason, .. } => reason.to_owned(),
             };
             assert_eq!(word, verdict, "{facts:?}");
         }

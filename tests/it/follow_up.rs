@@ -1,7 +1,11 @@
 //! The main user reviews the bot's pull request, and the bot goes on by itself.
 
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
 use track::config::FollowUp;
 use track::model::{Kind, LineState, Number, Outcome, Status};
+use track::sim::Fault;
 
 use crate::harness::{MAINTAINER, REPO, STRANGER, World};
 
@@ -385,4 +389,174 @@ async fn a_restart_in_any_state_loses_no_follow_up() {
     let mut conn = world.db().read().await.expect("the database");
     let line = track::db::lines::by_pull(&mut conn, runs[0].repository, pull).await.expect("lines").expect("a line");
     assert_eq!((line.state, line.follow_up_at), (LineState::Open, None));
+}
+
+// B02
+#[tokio::test]
+async fn a_request_during_a_run_is_kept_and_takes_the_reviews_along() {
+    let world = World::new().await;
+    let (_, pull) = opened(&world).await;
+    world.agent(r#"await go; commit "f-$TRACK_RUN_ID" x "feat: x"; answer_all answered "Did.""#);
+    world.comment(MAINTAINER, pull, "/track followup more").await;
+    world.until_started(2).await;
+    world.comment(MAINTAINER, pull, "/track pause").await;
+    world.comment(MAINTAINER, pull, "/track followup with a test").await;
+    review(&world, pull, "And louder.\n\n/track followup and a changelog", &[("hello.txt", 1, "Here.")]).await;
+    world.until("all are kept", async || waiting(&world).await == 3).await;
+    insta::assert_snapshot!(world.said(pull).pop().expect("an answer"), @"Run `RUN` is still running here. This is kept, and becomes a follow-up when it is over.");
+    world.signal("go");
+    world.settle_soon().await;
+    world.until("the follow-up", async || world.runs().await.len() == 3).await;
+    world.settle_soon().await;
+    let runs = world.runs().await;
+    assert_eq!((runs.len(), runs[0].automatic, runs[0].outcome), (3, false, Some(Outcome::Succeeded)));
+    assert_eq!(runs[0].ask.instructions, "with a test\n\nand a changelog");
+    let prompt = world.prompt(runs[0].id);
+    assert!(prompt.contains("And louder.") && prompt.contains("Here."), "{prompt}");
+}
+
+// B23: a review that comes while GitHub is asked about the one before is in no prompt yet, and is not taken for answered.
+#[tokio::test]
+async fn a_review_that_comes_while_another_is_acted_on_gets_a_follow_up_of_its_own() {
+    let world = World::new().await;
+    let (_, pull) = opened(&world).await;
+    let list = format!("/pulls/{pull}/comments");
+    let held = world.fault(
+        1,
+        move |request| request.method == "GET" && request.path.contains(&list),
+        Fault::Delay(Duration::from_millis(600)),
+    );
+    review(&world, pull, "The first.", &[]).await;
+    world.until("GitHub is asked", async || held.load(SeqCst) == 1).await;
+    review(&world, pull, "The second.", &[]).await;
+    world.settle_soon().await;
+    world.until("nothing waits", async || waiting(&world).await == 0).await;
+    world.settle_soon().await;
+    let runs = world.runs().await;
+    for words in ["The first.", "The second."] {
+        let mut given = 0;
+        for run in runs.iter().filter(|run| run.kind == Kind::FollowUp) {
+            given += usize::from(world.prompt(run.id).contains(words));
+        }
+        assert!(given >= 1, "nobody was given {words:?}");
+    }
+}
+
+// B20
+#[tokio::test]
+async fn answers_of_earlier_follow_ups_are_no_feedback() {
+    let world = World::new().await;
+    let (issue, pull) = opened(&world).await;
+    review(&world, pull, "", &[("hello.txt", 1, "Louder."), ("hello.txt", 1, "Shorter.")]).await;
+    world.settle_soon().await;
+    world.agent(r#"answer_all answered "It is so already.""#);
+    world.comment(MAINTAINER, issue, "/track followup and is it tested?").await;
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!(run.feedback.expect("it is looked for").comments, []);
+}
+
+// B23
+#[tokio::test]
+async fn comments_are_answered_on_the_pull_request_wherever_the_follow_up_was_asked_for() {
+    let world = World::new().await;
+    let (issue, pull) = opened(&world).await;
+    world.comment(MAINTAINER, pull, "/track pause").await;
+    world.settle_soon().await;
+    review(&world, pull, "", &[("hello.txt", 1, "Why?"), ("hello.txt", 1, "How?")]).await;
+    world.settle_soon().await;
+    world.agent(r#"answer_all answered "Nothing is to be changed.""#);
+    world.comment(MAINTAINER, issue, "/track followup answer them").await;
+    world.settle_soon().await;
+    for comment in line_comments(&world, pull) {
+        assert_eq!(answers(&world, pull, comment), [format!("**Answered**. About {comment}.")]);
+        assert!(!world.sim.thread_resolved(REPO, pull, comment));
+    }
+}
+
+#[tokio::test]
+async fn a_thread_with_an_open_question_is_not_resolved() {
+    let world = World::new().await;
+    let (_, pull) = opened(&world).await;
+    world.comment(MAINTAINER, pull, "/track pause").await;
+    let root = world.sim.line_comment(REPO, MAINTAINER, pull, "hello.txt", 1, "Louder.").await.expect("a comment");
+    world.sim.reply_in_thread(REPO, MAINTAINER, pull, root, "Or in Welsh?").await.expect("a reply");
+    world.settle_soon().await;
+    world.agent(
+        r#"commit loud.txt loud "feat: louder"; set -- $(listed_comments)
+        printf '{"status":"succeeded","summary":"One.","pull_request_title":null,"pull_request_body":null,"notes":null,"replies":[{"comment_id":%s,"disposition":"fixed","body":"Done."},{"comment_id":%s,"disposition":"needs_you","body":"Which?"}]}' "$1" "$2" >"$TRACK_RESULT_FILE""#,
+    );
+    world.comment(MAINTAINER, pull, "/track followup both").await;
+    world.settle_soon().await;
+    assert_eq!(answers(&world, pull, root).len(), 2);
+    assert!(!world.sim.thread_resolved(REPO, pull, root));
+}
+
+// B22
+#[tokio::test]
+async fn a_review_that_is_only_a_command_asks_for_no_follow_up() {
+    let world = World::new().await;
+    let (_, pull) = opened(&world).await;
+    review(&world, pull, "/track status", &[]).await;
+    world.settle_soon().await;
+    world.pass(60_000);
+    world.settle_soon().await;
+    assert_eq!(world.runs().await.len(), 1);
+    assert!(world.decisions(Number(1)).await.iter().any(|record| record.contains("answered")));
+}
+
+// B25
+#[tokio::test]
+async fn feedback_on_what_is_gone_is_settled_with_a_reason() {
+    let world = World::new().await;
+    let (issue, pull) = opened(&world).await;
+    world.sim.line_comment(REPO, MAINTAINER, pull, "hello.txt", 1, "Louder.").await.expect("a comment");
+    world.sim.settled().await;
+    world.until("it is kept", async || waiting(&world).await == 1).await;
+    world.sim.delete_issue(REPO, MAINTAINER, issue).await.expect("deleted");
+    world.settle().await;
+    world.pass(60_000);
+    world.until("it waits no more", async || waiting(&world).await == 0).await;
+    assert_eq!(world.runs().await.len(), 1);
+    let records = world.decisions(issue).await;
+    assert!(records.iter().any(|record| record.contains("refused") && record.contains("unavailable")), "{records:?}");
+}
+
+// B20
+#[tokio::test]
+async fn a_deleted_branch_is_followed_up_from_the_bots_copy() {
+    let world = World::new().await;
+    let (_, pull) = opened(&world).await;
+    let branch = world.sim.pulls(REPO)[0].head_ref.clone();
+    world.sim.close(REPO, MAINTAINER, pull).await.expect("closed");
+    world.sim.delete_branch(REPO, MAINTAINER, &branch).await.expect("deleted");
+    world.settle_soon().await;
+    world.comment(MAINTAINER, pull, "/track followup more").await;
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!(run.outcome, Some(Outcome::Succeeded), "{:?}", run.detail);
+    let note = run.session_note.expect("it is said");
+    assert!(note.contains("from the bot's copy"), "{note}");
+    let log = world.git_at_github(&["log", "--format=%s", &branch]);
+    assert!(log.contains("feat: say hello") && log.contains("feat: more"), "{log}");
+}
+
+// P3
+#[tokio::test]
+async fn kept_work_is_published_also_where_nothing_is_left_to_add() {
+    let world = World::new().await;
+    let (_, pull) = opened(&world).await;
+    world.agent(r#"commit half.txt half "feat: half"; answer blocked "Is half enough?""#);
+    world.comment(MAINTAINER, pull, "/track followup more").await;
+    world.settle_soon().await;
+    let kept = world.runs().await[0].result.clone().expect("it is kept");
+    world.agent("answer blocked 'Still wondering.'");
+    world.comment(MAINTAINER, pull, "/track followup go on").await;
+    world.settle_soon().await;
+    world.agent("answer succeeded 'Half is enough.'");
+    world.comment(MAINTAINER, pull, "/track followup half is enough").await;
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.pushed.as_ref()), (Some(Outcome::Succeeded), Some(&kept)));
+    assert_eq!(world.sim.pulls(REPO)[0].head_sha, kept.as_str());
 }

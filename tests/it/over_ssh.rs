@@ -284,3 +284,54 @@ async fn a_restart_finds_the_agent_again_over_ssh() {
     assert!(world.only_comment(issue).starts_with("✅ **Done**: #2"), "{}", world.only_comment(issue));
     assert_eq!(world.starts().len(), 1);
 }
+
+// B44
+#[tokio::test]
+async fn whoever_begins_anew_does_not_wait_for_a_runner_that_is_away() {
+    let mut world = World::over_ssh().await;
+    let issue = at_work(&world).await;
+    world.sshd.as_mut().expect("a machine").stop();
+    until_out_of_sight(&world).await;
+    world.comment(MAINTAINER, issue, "/track dispatch").await;
+    world.until("it is refused", async || world.said(issue).len() == 2).await;
+    assert!(world.said(issue)[1].contains("give it up with `/track dispatch --fresh`"), "{:?}", world.said(issue));
+    world.comment(MAINTAINER, issue, "/track dispatch --fresh").await;
+    world.until("another run", async || world.runs().await.len() == 2).await;
+    let first = world.runs().await.pop().expect("the first run");
+    assert_eq!((first.status, first.outcome, first.unsettled), (Status::Done, Some(Outcome::Lost), true));
+    world.until("it is said", async || world.said(issue)[0].contains("**Lost**")).await;
+    insta::assert_snapshot!(world.said(issue)[0], @"
+    ❓ **Lost**: the runner did not answer for too long.
+
+    ```text
+    mona began anew without it; its agent may still be working on runner ssh-1 until that answers
+    ```
+
+    **Next:** Bring the runner back (`track runner check` says what is wrong), or choose another one with `/track dispatch --runner`.
+
+    | Agent | Runner | Took |
+    | --- | --- | --- |
+    | `scripted` | `ssh-1` | TIME |
+
+    <sub>run `RUN` · asked by mona · branch `track/issue-1-LINE`</sub>
+    ");
+    world.sshd.as_mut().expect("a machine").start_again();
+    world
+        .until("the first agent is ended", async || {
+            world.pass(30_000);
+            track::run::reconcile::look(world.bot().context()).await.expect("a look");
+            world.runs().await.iter().all(|run| !run.unsettled)
+        })
+        .await;
+    world
+        .until("the second agent", async || {
+            world.pass(30_000);
+            world.starts().len() == 2
+        })
+        .await;
+    world.signal("go");
+    world.settle_soon().await;
+    let runs = world.runs().await;
+    assert_eq!((runs[0].outcome, runs[1].outcome), (Some(Outcome::Succeeded), Some(Outcome::Lost)));
+    assert_eq!(world.sim.pulls(REPO).len(), 1);
+}

@@ -40,7 +40,20 @@ fn wish(text: &str) -> Wish {
 fn decided(text: &str, facts: &Facts) -> String {
     match decide(&wish(text), facts) {
         Decision::Start(start) => {
-            let Start { kind, agent, chosen_by, model, profile, runner, base, fresh, instructions, line, pin } = start;
+            let Start {
+                kind,
+                agent,
+                chosen_by,
+                model,
+                profile,
+                runner,
+                base,
+                fresh,
+                instructions,
+                line,
+                abandons,
+                pin,
+            } = *start;
             let kind = if kind == Kind::Task { String::new() } else { format!("{kind}: ") };
             let mut told = format!("{kind}start {agent} by {}", chosen_by.as_str());
             if line.is_some() {
@@ -56,6 +69,9 @@ fn decided(text: &str, facts: &Facts) -> String {
             if fresh {
                 told += ", fresh";
             }
+            if abandons.is_some() {
+                told += ", abandons a run";
+            }
             if !instructions.is_empty() {
                 told += &format!(": {instructions}");
             }
@@ -64,6 +80,7 @@ fn decided(text: &str, facts: &Facts) -> String {
         Decision::Retry { attempt, .. } => format!("retry, attempt {attempt}"),
         Decision::Cancel { runs } => format!("cancel {}", runs.len()),
         Decision::Pause { paused, .. } => if paused { "pause" } else { "resume" }.to_owned(),
+        Decision::Keep { instructions, .. } => format!("keep: {instructions}"),
         Decision::Discard => "discard".to_owned(),
         Decision::Answer(question) => format!("answer {question:?}"),
         Decision::Refuse { reason, .. } => format!("refuse {reason}"),
@@ -224,6 +241,10 @@ fn a_live_run_can_be_canceled_until_it_is_published() {
     ] {
         assert_eq!(decided("/track cancel", &Facts { live: live(status), ..facts() }), decision, "{status}");
     }
+    let away = || vec![LiveRun { out_of_sight: true, ..live(Status::Running)[0] }];
+    assert_eq!(decided("/track dispatch", &Facts { live: away(), ..facts() }), "refuse already_live");
+    let fresh = "start codex by default_agent, fresh, abandons a run";
+    assert_eq!(decided("/track dispatch --fresh", &Facts { live: away(), ..facts() }), fresh);
     let out_of_sight = vec![LiveRun { out_of_sight: true, ..live(Status::Publishing)[0] }];
     assert_eq!(decided("/track cancel", &Facts { live: out_of_sight, ..facts() }), "cancel 1");
 }
@@ -329,7 +350,13 @@ fn a_followup_goes_on_with_the_work_that_is_there() {
         ("/track followup more", &facts(), "refuse nothing_to_follow_up"),
         ("/track followup more", &Facts { pull: Some(pull(false)), ..facts() }, "refuse wrong_place"),
         ("/track followup", &there, "refuse bad_command"),
-        ("/track followup more", &Facts { live: live(Status::Running), ..there.clone() }, "refuse already_live"),
+        ("/track followup more", &Facts { live: live(Status::Running), ..there.clone() }, "keep: more"),
+        (
+            "/track followup --fresh more",
+            &Facts { live: live(Status::Running), ..there.clone() },
+            "refuse already_live",
+        ),
+        ("/track followup more", &Facts { live: live(Status::Running), ..facts() }, "refuse already_live"),
     ] {
         assert_eq!(decided(text, facts), decision, "{text}");
     }
@@ -353,6 +380,7 @@ fn a_review_is_pinned_to_the_head_and_has_a_lane_of_its_own() {
         ("/track review", on(pull(true)), reviewed),
         ("/track review", Facts { live: live(Status::Running), ..on(pull(true)) }, reviewed),
         ("/track review", Facts { live: vec![reviewing], ..on(pull(true)) }, "refuse already_live"),
+        ("/track review", Facts { open: false, ..on(pull(true)) }, reviewed),
         (
             "/track review --agent claude look",
             on(pull(false)),
