@@ -21,8 +21,8 @@ use crate::config::{Config, Mistakes, Sandbox, Transport};
 /// Less than this, and a clone or the database will soon fail.
 const LITTLE_DISK: u64 = 2 * 1024 * 1024 * 1024;
 
-/// Git before this reads the configuration of repositories that it does not own, see the release notes of 2.35.2.
-const OLDEST_GIT: (u32, u32) = (2, 36);
+/// `git merge-tree --write-tree` came with it, by which work is put on top of what others pushed.
+const OLDEST_GIT: (u32, u32) = (2, 38);
 
 /// The App as it should be.
 const MANIFEST: &str = include_str!("../../app-manifest.yml");
@@ -425,7 +425,7 @@ mod tests {
         note  bwrap          not found
                              -> apt install bubblewrap, if this machine is to be a runner itself
         MISS  git            git version 2.30.2 is too old
-                             -> install git 2.36 or newer
+                             -> install git 2.38 or newer
         MISS  ssh            not found
                              -> apt install openssh-client
         ok    configuration  no mistakes
