@@ -60,6 +60,72 @@ async fn a_start_at_work_is_left_alone() {
     assert_eq!(lab.machine.clean(&[], &[REPOSITORY]).await.unwrap(), Removed { runs: 1, workspaces: 1, ..nothing });
 }
 
+// B41, B43
+#[tokio::test]
+async fn what_is_being_prepared_is_not_removed() {
+    let lab = Lab::new(Sandbox::None).await;
+    let first = lab.agent("true");
+    lab.run(&first).await;
+    let lane = lab.work(&first).parent().unwrap().to_owned();
+    let lock = std::fs::File::open(lane.join("prepare.lock")).unwrap();
+    lock.lock().unwrap();
+    for refused in [lab.machine.discard(first.thread).await, lab.machine.reset().await] {
+        assert!(matches!(&refused, Err(RunnerError::Busy(text)) if text == "a start is at work"), "{refused:?}");
+    }
+    assert!(lab.turn_dir(&first).exists() && lab.work(&first).exists());
+    drop(lock);
+    let removed = lab.machine.discard(first.thread).await.unwrap();
+    assert_eq!(removed, Removed { runs: 1, workspaces: 1, repositories: 0 });
+    assert!(std::fs::read_dir(lab.base().join("threads")).unwrap().next().is_none());
+}
+
+// The lock that a start waited for may belong to a folder that is gone by then.
+#[tokio::test]
+async fn a_start_that_waited_for_a_removed_workspace_begins_again() {
+    let lab = Lab::new(Sandbox::None).await;
+    let first = lab.agent("true");
+    lab.run(&first).await;
+    let lane = lab.work(&first).parent().unwrap().to_owned();
+    let lock = std::fs::File::open(lane.join("prepare.lock")).unwrap();
+    lock.lock().unwrap();
+    let next = Start { thread: first.thread, ..lab.agent("true") };
+    lab.give(&next).await;
+    let waits = format!(":{} ", std::os::unix::fs::MetadataExt::ino(&lock.metadata().unwrap()));
+    let (machine, waiting) = (lab.machine.clone(), next.clone());
+    let answer = tokio::spawn(async move { machine.start(&waiting, &mut |_| ()).await });
+    until("the start waits", || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&waits))
+    })
+    .await;
+    let thread = lane.parent().unwrap();
+    std::fs::rename(thread, thread.with_file_name(".gone-a")).unwrap();
+    drop(lock);
+    let refused = answer.await.unwrap();
+    assert!(matches!(&refused, Err(RunnerError::Busy(text)) if text.contains("removed")), "{refused:?}");
+    lab.run(&next).await;
+    assert!(lab.work(&next).exists());
+}
+
+// What could not be removed is not forgotten with its name.
+#[tokio::test]
+async fn a_removal_that_was_cut_is_ended_by_the_next() {
+    let lab = Lab::new(Sandbox::None).await;
+    let first = lab.agent("true");
+    lab.run(&first).await;
+    let threads = lab.base().join("threads");
+    let thread = threads.join(first.thread.to_string());
+    let left =
+        [format!(".gone-{}-1", first.thread), format!(".gone-{}-1", ThreadId::new())].map(|name| threads.join(name));
+    std::fs::rename(thread, &left[0]).unwrap();
+    std::fs::create_dir(&left[1]).unwrap();
+    let removed = lab.machine.discard(first.thread).await.unwrap();
+    assert_eq!(removed, Removed { runs: 1, workspaces: 1, repositories: 0 });
+    assert!(!left[0].exists() && left[1].exists());
+    lab.machine.clean(&[], &[REPOSITORY]).await.unwrap();
+    assert!(!left[1].exists());
+}
+
 #[tokio::test]
 async fn leftovers_and_scripts_that_nobody_uses_go() {
     let lab = Lab::new(Sandbox::None).await;
