@@ -46,6 +46,29 @@ async fn closing_the_issue_ends_its_run_and_removes_its_files() {
     assert!(world.said(issue)[1].contains("Reopen it first"), "{:?}", world.said(issue));
 }
 
+// B41
+#[tokio::test]
+async fn files_that_stay_do_not_keep_those_of_other_threads() {
+    let world = World::new().await;
+    world.agent(r#"answer blocked "Why?""#);
+    let first = world.work_on("Say hello", "").await;
+    let second = world.work_on("Say more", "").await;
+    let runs = world.runs().await;
+    let [of_second, of_first] = [0, 1].map(|at| world.runner_root().join("threads").join(runs[at].thread.to_string()));
+    let lock = std::fs::File::open(of_first.join("work/prepare.lock")).expect("the lock of a start");
+    lock.lock().expect("it is ours");
+    for issue in [first, second] {
+        world.sim.close(REPO, MAINTAINER, issue).await.expect("closed");
+        world.settle_soon().await;
+    }
+    world.until("the files of the second are gone", async || !of_second.exists()).await;
+    assert!(of_first.join("work/work").exists());
+    drop(lock);
+    track::run::reconcile::clean_up(world.bot().context()).await.expect("a look");
+    world.until("its files are gone", async || !of_first.exists()).await;
+    assert!(decided(&world, first).await.contains("cleaned_up"));
+}
+
 #[tokio::test]
 async fn an_issue_that_is_opened_again_can_be_asked_for_again() {
     let world = World::new().await;
