@@ -1306,21 +1306,31 @@ verb_discard() {
 
 # Removes what belongs to nothing that the request names, and what was left lying about.
 verb_clean() {
-    local record complete='' dir thread name stuck='' counts=(0 0 0)
+    local record complete='' newest='' later='' dir thread name stuck='' counts=(0 0 0)
     local -A kept=() gone=() busy=() scripts=()
     while IFS= read -r -d '' record; do
         [[ -n $record ]] || { complete=1; break; }
-        [[ $record =~ ^(keep=[0-9A-Z]{26}|repository=[0-9]{1,18})$ ]] || fail protocol "the request is malformed"
+        [[ $record =~ ^((keep|newest)=[0-9A-Z]{26}|repository=[0-9]{1,18})$ ]] || fail protocol "the request is malformed"
         kept[$record]=1
+        [[ $record != newest=* ]] || newest=${record#newest=}
     done
     [[ -n $complete ]] || fail protocol "the request is incomplete"
+    # The request may have waited for its turn, and knows nothing of runs that came meanwhile. Ids sort by their time.
+    for dir in "$runs"/*/; do
+        use_run "$dir" || continue
+        [[ $run > $newest ]] || continue
+        later=1
+        [[ -z $thread ]] || kept[keep=$thread]=1
+    done
     for dir in "$base"/threads/*/; do
         name=${dir%/} name=${name##*/}
         [[ ! $name =~ ^[0-9A-Z]{26}$ || -n ${kept[keep=$name]-} ]] || gone[$name]=1
     done
     for dir in "$runs"/*/; do
         use_run "$dir" || continue
-        if [[ -z $thread ]]; then
+        if [[ $run > $newest ]]; then
+            continue
+        elif [[ -z $thread ]]; then
             # One that never got beyond its first step, or is about to.
             ! is_old "$run_dir" || { erase "$run_dir"; counts[0]=$((counts[0] + 1)); }
         elif [[ -z ${kept[keep=$thread]-} ]]; then
@@ -1335,7 +1345,8 @@ verb_clean() {
     erase_threads
     for dir in "$base"/repos/*.git; do
         name=${dir##*/} name=${name%.git}
-        [[ -d $dir && -z ${kept[repository=$name]-} ]] || continue
+        # Nor is it known of which repository a later run is.
+        [[ -d $dir && -z $later && -z ${kept[repository=$name]-} ]] || continue
         erase "$dir"
         counts[2]=$((counts[2] + 1))
     done
