@@ -40,7 +40,7 @@ async fn closing_the_issue_ends_its_run_and_removes_its_files() {
     assert!(world.only_comment(issue).starts_with("🛑 **Canceled** by mona; 0 processes left."));
     let workspace = world.runner_root().join("threads").join(run.thread.to_string());
     world.until("its files are gone", async || !workspace.exists()).await;
-    assert!(decided(&world, issue).await.contains("cleaned_up"));
+    world.until("it is noted", async || decided(&world, issue).await.contains("cleaned_up")).await;
     world.comment(MAINTAINER, issue, "/track dispatch").await;
     world.settle_soon().await;
     assert!(world.said(issue)[1].contains("Reopen it first"), "{:?}", world.said(issue));
@@ -66,7 +66,7 @@ async fn files_that_stay_do_not_keep_those_of_other_threads() {
     drop(lock);
     track::run::reconcile::clean_up(world.bot().context()).await.expect("a look");
     world.until("its files are gone", async || !of_first.exists()).await;
-    assert!(decided(&world, first).await.contains("cleaned_up"));
+    world.until("it is noted", async || decided(&world, first).await.contains("cleaned_up")).await;
 }
 
 #[tokio::test]
@@ -187,6 +187,39 @@ async fn a_discarded_history_is_gone_from_lists_prompts_and_runners() {
     world.comment(MAINTAINER, issue, "/track status").await;
     world.settle_soon().await;
     assert!(world.said(issue)[2].starts_with("No runs here yet"), "{:?}", world.said(issue));
+}
+
+// B41
+#[tokio::test]
+async fn files_on_a_runner_that_is_away_go_when_it_is_back() {
+    let mut world = World::over_ssh().await;
+    world.agent(r#"answer blocked "Why?""#);
+    let issue = world.work_on("Say hello", "").await;
+    let run = only_run(&world).await;
+    let machine = world.sshd.as_mut().expect("a machine");
+    let root = std::fs::read_dir(machine.home.join("track")).expect("the root").flatten().next().expect("one bot's");
+    let files = root.path().join("threads").join(run.thread.to_string());
+    machine.stop();
+    world.sim.close(REPO, MAINTAINER, issue).await.expect("closed");
+    world.settle_soon().await;
+    let clean_up = async |world: &World| track::run::reconcile::clean_up(world.bot().context()).await.expect("a look");
+    clean_up(&world).await;
+    assert!(files.join("work/work").exists());
+
+    // Asked for a second time, it is still to be done.
+    world.comment(MAINTAINER, issue, "/track discard").await;
+    world.settle_soon().await;
+    insta::assert_snapshot!(world.said(issue)[1], @"The history of 1 run is discarded. Its files on 1 runner are removed as soon as nothing is in the way.");
+    assert!(!world.decisions(issue).await.concat().contains("cleaned_up"));
+
+    world.sshd.as_mut().expect("a machine").start_again();
+    world
+        .until("its files are gone", async || {
+            clean_up(&world).await;
+            !files.exists()
+        })
+        .await;
+    world.until("it is noted", async || world.decisions(issue).await.concat().contains("cleaned_up")).await;
 }
 
 #[tokio::test]
