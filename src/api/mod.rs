@@ -142,11 +142,10 @@ async fn add_runner(State(state): State<ApiState>, Json(runner): Json<RunnerConf
     }
     let known = state.runners.get(&name).map(|machine| machine.config().clone());
     let runner = match &known {
-        Some(known) => pinned_anew(known, &runner).ok_or_else(|| {
-            let why = "there is a runner {name} already. With its host, user, port and root, its host key is pinned anew; \
-                       for all else, `track runner remove` forgets it";
-            Refused(StatusCode::CONFLICT, why.replace("{name}", &name))
-        })?,
+        Some(known) => match pinned_anew(known, &runner) {
+            Some(pinned) => pinned,
+            None => return Err(is_there(&state, &name).await?),
+        },
         None => runner,
     };
     store_runner(&state, &name, Some(&runner)).await?;
@@ -156,6 +155,16 @@ async fn add_runner(State(state): State<ApiState>, Json(runner): Json<RunnerConf
     }
     state.slots_changed.notify_one();
     Ok(Json(Added { again: known.is_some() }))
+}
+
+/// That another runner has this name; with what keeps it from being removed first.
+async fn is_there(state: &ApiState, name: &str) -> anyhow::Result<Refused> {
+    let in_use = in_use(state, name).await?.map(|why| format!(". But {why}")).unwrap_or_default();
+    let why = format!(
+        "there is a runner {name} already. With its host, user, port and root, its host key is pinned anew; \
+         for all else, `track runner remove` forgets it{in_use}"
+    );
+    Ok(Refused(StatusCode::CONFLICT, why))
 }
 
 /// A known machine with the host key that it is given now, so that one which was set up anew is reached again while its runs live.
@@ -187,8 +196,7 @@ async fn remove_runner(State(state): State<ApiState>, Path(name): Path<String>) 
         let why = format!("runner {name} stands in track.toml: take it out there and restart");
         return Err(Refused(StatusCode::CONFLICT, why));
     }
-    let live = live_on(&mut *state.db.read().await?, &name).await?;
-    refuse_live(&name, &live)?;
+    refuse_in_use(&state, &name).await?;
     let mut tx = state.db.begin().await?;
     let removed = db::runners::remove(&mut tx, &name).await?;
     tx.commit().await?;
@@ -254,18 +262,7 @@ async fn clean_runner(State(state): State<ApiState>, Path(name): Path<String>) -
 
 async fn reset_runner(State(state): State<ApiState>, Path(name): Path<String>) -> Result<Json<Removed>, Refused> {
     let machine = state.runners.get(&name).ok_or_else(|| no_runner(&name))?;
-    let (live, unsettled) = {
-        let mut conn = state.db.read().await?;
-        (live_on(&mut conn, &name).await?, db::runs::unsettled(&mut conn).await?)
-    };
-    let unsettled = ids(unsettled.iter().filter(|run| run.runner.as_deref() == Some(&name)));
-    refuse_live(&name, &live)?;
-    if !unsettled.is_empty() {
-        let why = format!(
-            "runner {name} may still have the results of {unsettled}: they are kept as soon as it answers while `track serve` runs"
-        );
-        return Err(Refused(StatusCode::CONFLICT, why));
-    }
+    refuse_in_use(&state, &name).await?;
     let removed = machine.reset().await.map_err(|error| anyhow!("runner {name} {error}"))?;
     let mut tx = state.db.begin().await?;
     db::cleanups::forget(&mut tx, &name).await?;
@@ -273,19 +270,32 @@ async fn reset_runner(State(state): State<ApiState>, Path(name): Path<String>) -
     Ok(Json(removed))
 }
 
-/// The runs that are on a runner, or on their way to it.
-async fn live_on(conn: &mut db::Conn, name: &str) -> sqlx::Result<Vec<Run>> {
-    let mut live = db::runs::live(conn).await?;
-    live.retain(|run| run.runner.as_deref() == Some(name) && run.status != Status::Queued);
-    Ok(live)
+/// Refuses, naming them, while runs are on a runner or on their way to it, and while it may have results of runs that are over.
+async fn refuse_in_use(state: &ApiState, name: &str) -> Result<(), Refused> {
+    match in_use(state, name).await? {
+        Some(why) => Err(Refused(StatusCode::CONFLICT, why)),
+        None => Ok(()),
+    }
 }
 
-fn refuse_live(name: &str, live: &[Run]) -> Result<(), Refused> {
-    if live.is_empty() {
-        return Ok(());
-    }
-    let why = format!("runner {name} has live runs: {}. Cancel them or wait for them first", ids(live));
-    Err(Refused(StatusCode::CONFLICT, why))
+/// What keeps a runner from being removed or emptied.
+async fn in_use(state: &ApiState, name: &str) -> anyhow::Result<Option<String>> {
+    let (mut live, mut unsettled) = {
+        let mut conn = state.db.read().await?;
+        (db::runs::live(&mut conn).await?, db::runs::unsettled(&mut conn).await?)
+    };
+    live.retain(|run| run.runner.as_deref() == Some(name) && run.status != Status::Queued);
+    unsettled.retain(|run| run.runner.as_deref() == Some(name));
+    Ok(if !live.is_empty() {
+        Some(format!("runner {name} has live runs: {}. Cancel them or wait for them first", ids(&live)))
+    } else if !unsettled.is_empty() {
+        Some(format!(
+            "runner {name} may still have the results of {}: they are kept as soon as it answers while `track serve` runs",
+            ids(&unsettled)
+        ))
+    } else {
+        None
+    })
 }
 
 fn ids<'a>(runs: impl IntoIterator<Item = &'a Run>) -> String {

@@ -14,11 +14,13 @@ pub struct Cleanup {
     pub thread: ThreadId,
 }
 
-/// Asks for the removal of a thread's files from every runner on which a run of it has been; answers from how many.
+/// Asks for the removal of a thread's files from every runner on which a run of it has been; answers from how many,
+/// those included from which it was asked for before and is not done.
 pub async fn ask(conn: &mut Conn, thread: ThreadId, now: Millis) -> sqlx::Result<u64> {
     let done = sqlx::query(
         "insert into cleanup (runner, thread_id, asked_at) select distinct runner, thread_id, $2 from run \
-         where thread_id = $1 and runner is not null on conflict (runner, thread_id) do nothing",
+         where thread_id = $1 and runner is not null on conflict (runner, thread_id) \
+         do update set asked_at = cleanup.asked_at",
     )
     .bind(thread.to_string())
     .bind(now)

@@ -305,6 +305,12 @@ pub async fn discard(conn: &mut Conn, thread: ThreadId) -> sqlx::Result<u64> {
     Ok(done.rows_affected())
 }
 
+/// The run with the highest id.
+pub async fn newest(conn: &mut Conn) -> sqlx::Result<Option<RunId>> {
+    let row = sqlx::query("select id from run order by id desc limit 1").fetch_optional(conn).await?;
+    row.map(|row| parsed(&row, "id")).transpose()
+}
+
 /// The runs whose history was discarded.
 pub async fn discarded(conn: &mut Conn) -> sqlx::Result<HashSet<RunId>> {
     let rows = sqlx::query("select id from run where discarded = 1").fetch_all(conn).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::publish;
 use super::trouble::Trouble;
@@ -16,7 +16,7 @@ use crate::db;
 use crate::db::decisions::Decision;
 use crate::db::runs::Run;
 use crate::model::Sha;
-use crate::runner::Machine;
+use crate::runner::{Machine, RunnerError};
 
 /// Time between two looks at runners for which something is owed.
 const EVERY: Duration = Duration::from_secs(30);
@@ -73,9 +73,14 @@ pub async fn clean_up(context: &Context) -> Result<()> {
         }
         let removed = match machine.discard(cleanup.thread).await {
             Ok(removed) => removed,
-            Err(error) => {
+            Err(error @ RunnerError::Host(_)) => {
                 info!("the files of thread {} stay on {} for now: {error}", cleanup.thread, cleanup.runner);
                 away.insert(cleanup.runner.clone());
+                continue;
+            }
+            // The machine answers, so others of its threads are not kept waiting for this one.
+            Err(error) => {
+                warn!("threads/{} stays for now: runner {} {error}", cleanup.thread, cleanup.runner);
                 continue;
             }
         };

@@ -86,10 +86,15 @@ pub async fn clean(db: &Db, machine: &Machine) -> Result<Removed> {
     let name = &machine.config().name;
     // Before it is read what is needed, so that nothing can be asked for while the machine is logged in to.
     machine.warm_up().await.map_err(|error| anyhow!("runner {name} {error}"))?;
-    let needed = db::threads::needed_on(&mut *db.read().await?, name).await?;
+    let (needed, newest) = {
+        let mut conn = db.read().await?;
+        // Before what is needed: a run that is queued in between must not count as one that was known.
+        let newest = db::runs::newest(&mut conn).await?;
+        (db::threads::needed_on(&mut conn, name).await?, newest)
+    };
     let threads: Vec<_> = needed.iter().map(|thread| thread.id).collect();
     let repositories: Vec<_> = needed.iter().map(|thread| thread.repository).collect();
-    machine.clean(&threads, &repositories).await.map_err(|error| anyhow!("runner {name} {error}"))
+    machine.clean(&threads, &repositories, newest).await.map_err(|error| anyhow!("runner {name} {error}"))
 }
 
 /// A mirror spares a long fetch, so it goes only where no run will ever ask for it: without history, and out of the App's reach.

@@ -206,9 +206,18 @@ impl Machine {
 
     /// Removes the workspaces and run directories of all threads but these, the bare repositories but these, scripts of earlier
     /// versions and leftovers. A run that lives for a thread which is not kept is ended first. What is not named is gone, so both
-    /// lists name everything that a run may still need; a thread in which a start is at work is left alone.
-    pub async fn clean(&self, threads: &[ThreadId], repositories: &[RepositoryId]) -> Result<Removed, RunnerError> {
+    /// lists name everything that a run may still need; a thread in which a start is at work is left alone, and so is all that a run
+    /// which came after the newest one that was known when the lists were made may need.
+    pub async fn clean(
+        &self,
+        threads: &[ThreadId],
+        repositories: &[RepositoryId],
+        newest: Option<RunId>,
+    ) -> Result<Removed, RunnerError> {
         let mut request = Request::default();
+        if let Some(newest) = newest {
+            request.record("newest", newest)?;
+        }
         for thread in threads {
             request.record("keep", thread)?;
         }

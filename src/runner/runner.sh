@@ -266,8 +266,13 @@ claim_lane() {
         [[ ! -L $part && (! -e $part || -d $part) ]] || fail taken "$part is in the way and not made by track"
     done
     [[ -d $lane_dir/home ]] || mkdir -p -- "$lane_dir/home" || fail disk "cannot make $lane_dir"
-    exec {prepare_lock}>>"$lane_dir/prepare.lock" || fail disk "cannot write below $lane_dir"
+    exec {prepare_lock}>>"$lane_dir/prepare.lock" || {
+        [[ -d $lane_dir ]] || fail busy "this workspace is being removed"
+        fail disk "cannot write below $lane_dir"
+    }
     flock -w 120 "$prepare_lock" || fail busy "another start prepares this workspace"
+    # Whoever removes a workspace renames it under this lock, so what was waited for may not be what lies here now.
+    [[ /proc/self/fd/$prepare_lock -ef $lane_dir/prepare.lock ]] || fail busy "this workspace was just removed"
     exec {live_lock}>>"$lane_dir/live.lock"
     if [[ -e $turn_dir/started ]]; then
         answer_started again
@@ -1223,21 +1228,62 @@ erase() {
     rm -rf -- "$@" 2>/dev/null || { chmod -R u+rwX -- "$@" 2>/dev/null; rm -rf -- "$@"; } || stuck=$1
 }
 
-# Removes the runs and workspaces of the threads that are the keys of $gone.
+# Removes the runs and workspaces of the threads that are the keys of $gone, and takes those from it in which work goes on.
 erase_threads() {
-    local dir thread
+    local dir thread at listed=() threads=()
+    # Before anything is renamed: a run that starts anew in one of these threads afterwards is not meant.
     for dir in "$runs"/*/; do
         use_run "$dir" || continue
         [[ -n $thread && -n ${gone[$thread]-} ]] || continue
-        erase "$run_dir"
+        listed+=("$run_dir") threads+=("$thread")
+    done
+    for thread in "${!gone[@]}"; do
+        put_away "$thread" || unset "gone[$thread]"
+    done
+    for at in "${!listed[@]}"; do
+        [[ -n ${gone[${threads[at]}]-} ]] || continue
+        erase "${listed[at]}"
         counts[0]=$((counts[0] + 1))
     done
     for thread in "${!gone[@]}"; do
-        for dir in "$base/threads/$thread"/*/work; do
-            [[ ! -d $dir ]] || counts[1]=$((counts[1] + 1))
+        for dir in "$base/threads/.gone-$thread-"*; do
+            [[ -e $dir || -L $dir ]] || continue
+            count_workspaces "$dir"
+            erase "$dir"
         done
-        [[ ! -e $base/threads/$thread ]] || erase "$base/threads/$thread"
     done
+}
+
+# count_workspaces <folder of a thread>
+count_workspaces() {
+    local dir
+    for dir in "$1"/*/work; do
+        [[ ! -d $dir ]] || counts[1]=$((counts[1] + 1))
+    done
+}
+
+# put_away <thread>: renames its folder, so that nothing can start in it; false while a start or an agent is at work there.
+# Both locks of both lanes are held meanwhile: a start that waits for one of them sees afterwards that it is another's folder.
+put_away() {
+    local folder=$base/threads/$1 lane file lock locks=() status=0
+    [[ -e $folder || -L $folder ]] || return 0
+    for lane in work review; do
+        [[ ! -L $folder ]] || break
+        mkdir -p -- "$folder/$lane" 2>/dev/null
+        for file in "$folder/$lane/prepare.lock" "$folder/$lane/live.lock"; do
+            # An agent without a sandbox may have put a pipe there, on which we would wait for ever.
+            [[ ! -L $file && (! -e $file || -f $file) ]] || continue
+            { exec {lock}>>"$file"; } 2>/dev/null || continue
+            locks+=("$lock")
+            # A supervisor that has just written its last word may still hold the second for a moment.
+            if [[ $file == */live.lock ]]; then flock -w 2 "$lock"; else flock -n "$lock"; fi || { status=1; break 2; }
+        done
+    done
+    if (( status == 0 )); then
+        mv -T -- "$folder" "$base/threads/.gone-$1-$BASHPID$RANDOM" 2>/dev/null || { stuck=$folder; status=1; }
+    fi
+    for lock in "${locks[@]}"; do exec {lock}>&-; done
+    return "$status"
 }
 
 answer_removed() {
@@ -1254,26 +1300,37 @@ verb_discard() {
     (( ${#live[@]} == 0 )) || fail busy "live: ${live[*]}"
     gone[$thread]=1
     erase_threads
+    [[ -n $stuck || -n ${gone[$thread]-} ]] || fail busy "a start is at work"
     answer_removed
 }
 
 # Removes what belongs to nothing that the request names, and what was left lying about.
 verb_clean() {
-    local record complete='' dir thread name stuck='' counts=(0 0 0)
+    local record complete='' newest='' later='' dir thread name stuck='' counts=(0 0 0)
     local -A kept=() gone=() busy=() scripts=()
     while IFS= read -r -d '' record; do
         [[ -n $record ]] || { complete=1; break; }
-        [[ $record =~ ^(keep=[0-9A-Z]{26}|repository=[0-9]{1,18})$ ]] || fail protocol "the request is malformed"
+        [[ $record =~ ^((keep|newest)=[0-9A-Z]{26}|repository=[0-9]{1,18})$ ]] || fail protocol "the request is malformed"
         kept[$record]=1
+        [[ $record != newest=* ]] || newest=${record#newest=}
     done
     [[ -n $complete ]] || fail protocol "the request is incomplete"
+    # The request may have waited for its turn, and knows nothing of runs that came meanwhile. Ids sort by their time.
+    for dir in "$runs"/*/; do
+        use_run "$dir" || continue
+        [[ $run > $newest ]] || continue
+        later=1
+        [[ -z $thread ]] || kept[keep=$thread]=1
+    done
     for dir in "$base"/threads/*/; do
         name=${dir%/} name=${name##*/}
         [[ ! $name =~ ^[0-9A-Z]{26}$ || -n ${kept[keep=$name]-} ]] || gone[$name]=1
     done
     for dir in "$runs"/*/; do
         use_run "$dir" || continue
-        if [[ -z $thread ]]; then
+        if [[ $run > $newest ]]; then
+            continue
+        elif [[ -z $thread ]]; then
             # One that never got beyond its first step, or is about to.
             ! is_old "$run_dir" || { erase "$run_dir"; counts[0]=$((counts[0] + 1)); }
         elif [[ -z ${kept[keep=$thread]-} ]]; then
@@ -1283,12 +1340,13 @@ verb_clean() {
         fi
     done
     for thread in "${!gone[@]}"; do
-        if [[ -n ${busy[$thread]-} ]] || is_prepared_now "$thread"; then unset "gone[$thread]"; fi
+        [[ -z ${busy[$thread]-} ]] || unset "gone[$thread]"
     done
     erase_threads
     for dir in "$base"/repos/*.git; do
         name=${dir##*/} name=${name%.git}
-        [[ -d $dir && -z ${kept[repository=$name]-} ]] || continue
+        # Nor is it known of which repository a later run is.
+        [[ -d $dir && -z $later && -z ${kept[repository=$name]-} ]] || continue
         erase "$dir"
         counts[2]=$((counts[2] + 1))
     done
@@ -1300,6 +1358,10 @@ verb_clean() {
     done
     for name in "$runs"/.stage-* "$base"/threads/*/*/.trash-* "$base"/repos/.new-* "$base"/bin/.new-* "$base"/check-*; do
         ! is_old "$name" || erase "$name"
+    done
+    # What was renamed to be removed is nobody's, however young.
+    for name in "$base"/threads/.gone-* "$base"/.gone-*; do
+        [[ ! -e $name && ! -L $name ]] || erase "$name"
     done
     answer_removed
 }
@@ -1315,11 +1377,11 @@ is_old() {
 # Whether processes of the run may be there.
 is_unfinished() { supervised || { newest_turn && [[ -e $turn_dir/started && ! -e $turn_dir/exit.json ]]; }; }
 
-# is_prepared_now <thread>: whether a start is at work in one of its workspaces.
+# is_prepared_now <threads>: whether a start is at work in one of the workspaces below this folder.
 is_prepared_now() {
     local file lock held=1
-    for file in "$base/threads/$1"/*/prepare.lock; do
-        [[ -e $file ]] || continue
+    for file in "$1"/*/*/prepare.lock; do
+        [[ -f $file && ! -L $file ]] || continue
         exec {lock}<"$file"
         flock -n "$lock" || held=0
         exec {lock}<&-
@@ -1328,14 +1390,24 @@ is_prepared_now() {
 }
 
 verb_reset() {
-    local instance=${1-} dir stuck='' counts=(0 0 0)
+    local instance=${1-} dir away stuck='' counts=(0 0 0)
     [[ $instance =~ ^[A-Za-z0-9_-]{4,64}$ && ${base##*/} == "$instance" ]] || fail protocol "instance is malformed"
     [[ -n $base && $base != / && $base != "$HOME" && $HOME/ != "$base"/* && -d $base/bin ]] ||
         fail protocol "$base is not removed"
     live_runs
     (( ${#live[@]} == 0 )) || fail busy "live: ${live[*]}"
+    ! is_prepared_now "$base/threads" || fail busy "a start is at work"
+    away=$base/.gone-$BASHPID$RANDOM
+    if [[ -d $base/threads ]]; then
+        # Nothing starts in what is renamed. A start that came before that is seen by its lock and gets it back.
+        mv -T -- "$base/threads" "$away" || fail disk "cannot move $base/threads"
+        if is_prepared_now "$away"; then
+            mv -T -- "$away" "$base/threads"
+            fail busy "a start is at work"
+        fi
+    fi
     for dir in "$runs"/*/; do [[ ! -d $dir ]] || counts[0]=$((counts[0] + 1)); done
-    for dir in "$base"/threads/*/*/work; do [[ ! -d $dir ]] || counts[1]=$((counts[1] + 1)); done
+    for dir in "$away"/*/; do count_workspaces "${dir%/}"; done
     for dir in "$base"/repos/*.git; do [[ ! -d $dir ]] || counts[2]=$((counts[2] + 1)); done
     cd / && erase "$base"
     answer_removed

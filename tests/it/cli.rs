@@ -1,6 +1,6 @@
 //! The command line, typed: against a server, and without one.
 
-use track::model::Status;
+use track::model::{RunId, Status};
 
 use crate::harness::{World, process::printed};
 
@@ -153,6 +153,7 @@ async fn a_machine_is_added_checked_used_and_removed() {
     let elsewhere: Vec<&str> = words.iter().copied().chain(["--root", "/srv/track"]).collect();
     let refused = printed(&world.run_track(&elsewhere).await).1;
     assert!(refused.contains("With its host, user, port and root, its host key is pinned anew"), "{refused}");
+    assert!(refused.contains(&format!("has live runs: {}", run.id)), "{refused}");
     let again = world.run_track(&words).await;
     assert_eq!(again.status.code(), Some(0), "{:?}", printed(&again));
     assert!(
@@ -169,6 +170,15 @@ async fn a_machine_is_added_checked_used_and_removed() {
 
     // Without a server, too.
     world.end(rustix::process::Signal::TERM).await;
+
+    // B44: what it may still have is not forgotten with it.
+    set_unsettled(&world, run.id, true).await;
+    for words in [&["runner", "remove", "build-1"][..], &elsewhere] {
+        let refused = printed(&world.run_track(words).await).1;
+        assert!(refused.contains(&format!("may still have the results of {}", run.id)), "{refused}");
+    }
+    set_unsettled(&world, run.id, false).await;
+
     let removed = world.run_track(&["runner", "remove", "build-1"]).await;
     assert!(removed.status.success(), "{:?}", printed(&removed));
     let listed = printed(&world.run_track(&["runner", "list"]).await).0;
@@ -204,4 +214,10 @@ async fn a_server_says_at_once_that_github_does_not_know_it() {
     world.end(rustix::process::Signal::TERM).await;
     world.serve().await;
     world.until("it is in the log", async || world.serve_log().contains("that GITHUB_API_URL is right")).await;
+}
+
+async fn set_unsettled(world: &World, run: RunId, unsettled: bool) {
+    let mut tx = world.db().begin().await.expect("the database");
+    track::db::runs::set_unsettled(&mut tx, run, unsettled).await.expect("a change");
+    tx.commit().await.expect("a commit");
 }

@@ -40,10 +40,33 @@ async fn closing_the_issue_ends_its_run_and_removes_its_files() {
     assert!(world.only_comment(issue).starts_with("🛑 **Canceled** by mona; 0 processes left."));
     let workspace = world.runner_root().join("threads").join(run.thread.to_string());
     world.until("its files are gone", async || !workspace.exists()).await;
-    assert!(decided(&world, issue).await.contains("cleaned_up"));
+    world.until("it is noted", async || decided(&world, issue).await.contains("cleaned_up")).await;
     world.comment(MAINTAINER, issue, "/track dispatch").await;
     world.settle_soon().await;
     assert!(world.said(issue)[1].contains("Reopen it first"), "{:?}", world.said(issue));
+}
+
+// B41
+#[tokio::test]
+async fn files_that_stay_do_not_keep_those_of_other_threads() {
+    let world = World::new().await;
+    world.agent(r#"answer blocked "Why?""#);
+    let first = world.work_on("Say hello", "").await;
+    let second = world.work_on("Say more", "").await;
+    let runs = world.runs().await;
+    let [of_second, of_first] = [0, 1].map(|at| world.runner_root().join("threads").join(runs[at].thread.to_string()));
+    let lock = std::fs::File::open(of_first.join("work/prepare.lock")).expect("the lock of a start");
+    lock.lock().expect("it is ours");
+    for issue in [first, second] {
+        world.sim.close(REPO, MAINTAINER, issue).await.expect("closed");
+        world.settle_soon().await;
+    }
+    world.until("the files of the second are gone", async || !of_second.exists()).await;
+    assert!(of_first.join("work/work").exists());
+    drop(lock);
+    track::run::reconcile::clean_up(world.bot().context()).await.expect("a look");
+    world.until("its files are gone", async || !of_first.exists()).await;
+    world.until("it is noted", async || decided(&world, first).await.contains("cleaned_up")).await;
 }
 
 #[tokio::test]
@@ -164,6 +187,39 @@ async fn a_discarded_history_is_gone_from_lists_prompts_and_runners() {
     world.comment(MAINTAINER, issue, "/track status").await;
     world.settle_soon().await;
     assert!(world.said(issue)[2].starts_with("No runs here yet"), "{:?}", world.said(issue));
+}
+
+// B41
+#[tokio::test]
+async fn files_on_a_runner_that_is_away_go_when_it_is_back() {
+    let mut world = World::over_ssh().await;
+    world.agent(r#"answer blocked "Why?""#);
+    let issue = world.work_on("Say hello", "").await;
+    let run = only_run(&world).await;
+    let machine = world.sshd.as_mut().expect("a machine");
+    let root = std::fs::read_dir(machine.home.join("track")).expect("the root").flatten().next().expect("one bot's");
+    let files = root.path().join("threads").join(run.thread.to_string());
+    machine.stop();
+    world.sim.close(REPO, MAINTAINER, issue).await.expect("closed");
+    world.settle_soon().await;
+    let clean_up = async |world: &World| track::run::reconcile::clean_up(world.bot().context()).await.expect("a look");
+    clean_up(&world).await;
+    assert!(files.join("work/work").exists());
+
+    // Asked for a second time, it is still to be done.
+    world.comment(MAINTAINER, issue, "/track discard").await;
+    world.settle_soon().await;
+    insta::assert_snapshot!(world.said(issue)[1], @"The history of 1 run is discarded. Its files on 1 runner are removed as soon as nothing is in the way.");
+    assert!(!world.decisions(issue).await.concat().contains("cleaned_up"));
+
+    world.sshd.as_mut().expect("a machine").start_again();
+    world
+        .until("its files are gone", async || {
+            clean_up(&world).await;
+            !files.exists()
+        })
+        .await;
+    world.until("it is noted", async || world.decisions(issue).await.concat().contains("cleaned_up")).await;
 }
 
 #[tokio::test]
