@@ -13,7 +13,7 @@ use crate::db::runs::Run;
 use crate::db::{self, Conn};
 use crate::event::{Envelope, Installation, InstallationChange, LifeChange};
 use crate::github::{app, issues};
-use crate::model::{LineState, Millis, Number, Repository, RepositoryId, RunId, ThreadId};
+use crate::model::{Kind, LineState, Millis, Number, Repository, RepositoryId, RunId, ThreadId};
 
 /// What a turn comes to, as it is recorded.
 struct Effect {
@@ -60,8 +60,12 @@ pub(super) async fn turn(
     let by = actor.clone().unwrap_or_else(|| "GitHub".to_owned());
     let now = context.clock.now();
     let mut tx = context.db.begin().await?;
+    db::repositories::upsert(&mut tx, repository, delivery.received_at).await?;
     let effect = match &line {
-        Some(line) => our_pull(&mut tx, (line, number), facts::ended(pull.as_ref()), (&by, now)).await?,
+        Some(line) => {
+            let ended = facts::ended(pull.as_ref());
+            our_pull(&mut tx, (line, number), (ended, delivery.received_at), (&by, now)).await?
+        }
         None => subject(&mut tx, thread.id, (number, open, gone), (&by, now)).await?,
     };
     let record = Record {
@@ -77,21 +81,28 @@ pub(super) async fn turn(
     Ok(())
 }
 
-/// A pull request of ours: the next dispatch goes by its state, and what its reviews started ends with it.
+/// A pull request of ours: the next dispatch goes by its state, and follow-ups end with it. A task is the issue's and goes on.
 async fn our_pull(
     tx: &mut Conn,
     (line, number): (&Line, Number),
-    ended: Option<LineState>,
+    (ended, told_at): (Option<LineState>, Millis),
     (by, now): (&str, Millis),
 ) -> Result<Effect, Trouble> {
     let effect = |reason: LineState, detail: String, rings| Effect { reason: reason.to_string(), detail, rings };
     let open = db::lines::open_of(&mut *tx, line.thread).await?;
     match (line.state, ended) {
-        (LineState::Open | LineState::Superseded, Some(ended)) => {
-            db::lines::set_state(&mut *tx, line.id, ended).await?;
-            let automatic = |run: &Run| run.automatic && run.line == Some(line.id);
-            let rings = cancel(tx, line.thread, automatic, (by, now)).await?;
-            Ok(effect(ended, format!("pull request #{number} is {ended}; the next dispatch opens a new line"), rings))
+        (state, Some(ended)) => {
+            if matches!(state, LineState::Open | LineState::Superseded) {
+                db::lines::set_state(&mut *tx, line.id, ended).await?;
+            }
+            // Whoever asked since knew of the end, and the line's state may be known already from what was said meanwhile.
+            let ends = |run: &Run| run.kind == Kind::FollowUp && run.line == Some(line.id) && run.queued_at <= told_at;
+            let rings = cancel(tx, line.thread, ends, (by, now)).await?;
+            let mut detail = format!("pull request #{number} is {ended}; the next dispatch opens a new line");
+            if !rings.is_empty() {
+                detail = format!("{detail}, and {} ended", count(rings.len()));
+            }
+            Ok(effect(ended, detail, rings))
         }
         // A line that was opened since is the one to go on with.
         (LineState::Merged | LineState::Closed, None) if open.is_none() => {
@@ -99,7 +110,7 @@ async fn our_pull(
             let detail = format!("pull request #{number} is open again; the next dispatch goes on with it");
             Ok(effect(LineState::Open, detail, Vec::new()))
         }
-        (state, _) => Ok(effect(state, format!("pull request #{number} stays as it was for track"), Vec::new())),
+        (state, None) => Ok(effect(state, format!("pull request #{number} stays as it was for track"), Vec::new())),
     }
 }
 

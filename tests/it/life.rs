@@ -28,6 +28,13 @@ async fn decided(world: &World, number: Number) -> String {
     newest.iter().map(|decision| decision.reason.as_str()).collect::<Vec<_>>().join(" ")
 }
 
+/// What `/track why` answers there.
+async fn why(world: &World, number: Number) -> String {
+    world.comment(MAINTAINER, number, "/track why").await;
+    world.settle_soon().await;
+    world.said(number).pop().expect("an answer")
+}
+
 // B40
 #[tokio::test]
 async fn closing_the_issue_ends_its_run_and_removes_its_files() {
@@ -40,7 +47,7 @@ async fn closing_the_issue_ends_its_run_and_removes_its_files() {
     assert!(world.only_comment(issue).starts_with("🛑 **Canceled** by mona; 0 processes left."));
     let workspace = world.runner_root().join("threads").join(run.thread.to_string());
     world.until("its files are gone", async || !workspace.exists()).await;
-    assert!(decided(&world, issue).await.contains("cleaned_up"));
+    world.until("it is recorded", async || decided(&world, issue).await.contains("cleaned_up")).await;
     world.comment(MAINTAINER, issue, "/track dispatch").await;
     world.settle_soon().await;
     assert!(world.said(issue)[1].contains("Reopen it first"), "{:?}", world.said(issue));
@@ -107,38 +114,83 @@ async fn without_the_app_nothing_goes_on() {
     }
 }
 
-// B25
-#[tokio::test]
-async fn merging_ends_what_reviews_had_started() {
-    let world = World::new().await;
+/// An issue whose work is done, its pull request, and a follow-up at work that somebody asked for or a review started.
+async fn following_up(world: &World, commanded: bool) -> (Number, Number) {
     world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
-    world.work_on("Say hello", "").await;
+    let issue = world.work_on("Say hello", "").await;
     let pull = world.sim.pulls(REPO)[0].number;
+    // Whatever becomes of the pull request says nothing of the issue.
+    world.sim.edit_issue(REPO, MAINTAINER, pull, ("feat: hello", "A part of it.")).await.expect("edited");
     world.agent(SLOW);
-    world.sim.review(REPO, MAINTAINER, pull, "COMMENTED", "More.", &[]).await.expect("a review");
+    if commanded {
+        world.comment(MAINTAINER, pull, "/track followup more").await;
+    } else {
+        world.sim.review(REPO, MAINTAINER, pull, "COMMENTED", "More.", &[]).await.expect("a review");
+    }
     world.until_started(2).await;
-    world.sim.merge_pull(REPO, MAINTAINER, pull).await.expect("merged");
-    world.settle_soon().await;
-    let run = world.runs().await.remove(0);
-    assert_eq!((run.automatic, run.outcome), (true, Some(Outcome::Canceled)));
+    (issue, pull)
+}
+
+async fn line_state(world: &World, run: &track::db::runs::Run) -> LineState {
     let mut conn = world.db().read().await.expect("the database");
-    let line = track::db::lines::get(&mut conn, run.line.expect("a line")).await.expect("it is there");
-    assert_eq!(line.state, LineState::Merged);
+    track::db::lines::get(&mut conn, run.line.expect("a line")).await.expect("it is there").state
+}
+
+// B25, B40
+#[tokio::test]
+async fn merging_or_closing_the_pull_request_ends_follow_ups() {
+    for (commanded, merged) in [(true, true), (false, true), (true, false), (false, false)] {
+        let world = World::new().await;
+        let (issue, pull) = following_up(&world, commanded).await;
+        if merged {
+            world.sim.merge_pull(REPO, MAINTAINER, pull).await.expect("merged");
+        } else {
+            world.sim.close(REPO, MAINTAINER, pull).await.expect("closed");
+        }
+        world.settle_soon().await;
+        let run = world.runs().await.remove(0);
+        assert_eq!((run.automatic, run.outcome), (!commanded, Some(Outcome::Canceled)), "merged: {merged}");
+        let (state, word) = if merged { (LineState::Merged, "merged") } else { (LineState::Closed, "closed") };
+        assert_eq!(line_state(&world, &run).await, state);
+        let why = why(&world, issue).await;
+        let told = format!("pull request #{pull} is {word}; the next dispatch opens a new line, and 1 run ended");
+        assert!(why.contains(&told), "{why}");
+    }
 }
 
 #[tokio::test]
-async fn work_whose_branch_was_merged_and_deleted_meanwhile_begins_a_line_of_its_own() {
+async fn a_pull_request_that_is_opened_again_is_gone_on_with() {
+    let world = World::new().await;
+    let (issue, pull) = following_up(&world, true).await;
+    world.sim.close(REPO, MAINTAINER, pull).await.expect("closed");
+    world.settle_soon().await;
+    world.sim.reopen(REPO, MAINTAINER, pull).await.expect("open");
+    world.settle_soon().await;
+    let closed = world.runs().await.remove(0);
+    assert_eq!(line_state(&world, &closed).await, LineState::Open);
+    let why = why(&world, issue).await;
+    assert!(why.contains(&format!("pull request #{pull} is open again; the next dispatch goes on with it")), "{why}");
+    world.signal("go");
+    world.comment(MAINTAINER, issue, "/track dispatch").await;
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.line), (Some(Outcome::Succeeded), closed.line), "{:?}", run.detail);
+}
+
+#[tokio::test]
+async fn a_task_whose_branch_was_merged_and_deleted_meanwhile_begins_a_line_of_its_own() {
     let world = World::new().await;
     world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
     let issue = world.work_on("Say hello", "").await;
     let first = world.sim.pulls(REPO).remove(0);
     world.agent(SLOW);
-    world.comment(MAINTAINER, issue, "/track followup more").await;
+    world.comment(MAINTAINER, issue, "/track dispatch more").await;
     world.until_started(2).await;
     // Merged without closing the issue, which would end the run.
     world.sim.edit_issue(REPO, MAINTAINER, first.number, ("feat: hello", "A part of it.")).await.expect("edited");
     world.sim.merge_pull(REPO, MAINTAINER, first.number).await.expect("merged");
     world.sim.delete_branch(REPO, MAINTAINER, &first.head_ref).await.expect("deleted");
+    world.sim.settled().await;
     world.signal("go");
     world.settle_soon().await;
     let run = world.runs().await.remove(0);
