@@ -13,7 +13,7 @@ use crate::db::runs::Run;
 use crate::db::{self, Conn};
 use crate::event::{Envelope, Installation, InstallationChange, LifeChange};
 use crate::github::{app, issues};
-use crate::model::{Kind, LineState, Millis, Number, Repository, RepositoryId, RunId, ThreadId};
+use crate::model::{InstallationId, Kind, LineState, Millis, Number, Repository, RepositoryId, RunId, ThreadId};
 
 /// What a turn comes to, as it is recorded.
 struct Effect {
@@ -144,24 +144,20 @@ pub(super) async fn installation(
     installation: &Installation,
 ) -> Result<(), Trouble> {
     let lost = match installation.change {
-        InstallationChange::Deleted | InstallationChange::Suspended => {
-            let all = db::repositories::of_installation(&mut *context.db.read().await?, installation.id).await?;
-            all.into_iter().map(|repository| repository.id).collect()
+        InstallationChange::Deleted => still_lost(context, reached_by(context, installation.id).await?).await?,
+        InstallationChange::Suspended => match app::is_suspended(&context.github, installation.id).await {
+            Ok(true) => reached_by(context, installation.id).await?,
+            Ok(false) => Vec::new(),
+            Err(error) if error.is_not_found() => {
+                still_lost(context, reached_by(context, installation.id).await?).await?
+            }
+            Err(error) => return Err(error.into()),
+        },
+        InstallationChange::Removed => {
+            still_lost(context, installation.repositories.iter().map(|(id, _)| *id).collect()).await?
         }
-        InstallationChange::Removed => installation.repositories.iter().map(|(id, _)| *id).collect(),
         InstallationChange::Created | InstallationChange::Unsuspended | InstallationChange::Added => Vec::new(),
     };
-    let lost =
-        if installation.change == InstallationChange::Suspended { lost } else { still_lost(context, lost).await? };
-    let by = envelope.sender.as_ref().map_or("GitHub", |sender| sender.account.login.as_str());
-    let now = context.clock.now();
-    let mut tx = context.db.begin().await?;
-    let mut rings = Vec::new();
-    for run in db::runs::live(&mut tx).await?.iter().filter(|run| lost.contains(&run.repository)) {
-        if db::runs::request_cancel(&mut tx, run.id, by, now).await? {
-            rings.push(run.id);
-        }
-    }
     let word = match installation.change {
         InstallationChange::Created => "installed",
         InstallationChange::Deleted => "uninstalled",
@@ -170,23 +166,63 @@ pub(super) async fn installation(
         InstallationChange::Added => "repositories_added",
         InstallationChange::Removed => "repositories_removed",
     };
-    let record = Record {
-        delivery: Some(delivery.id.clone()),
-        repository: lost.first().copied().filter(|_| lost.len() == 1),
-        number: None,
-        trigger: None,
-        run: rings.first().copied(),
-        actor: Some(by.to_owned()),
-        verdict: "noted",
-        reason: word.to_owned(),
-        detail: format!("the App on {}: {word}; {} ended", installation.account.login, count(rings.len())),
-    };
-    db::decisions::insert(&mut tx, &record, now).await?;
-    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
+    let what = format!("the App on {}: {word}", installation.account.login);
+    let mut tx = context.db.begin().await?;
+    let rings = end_all(&mut tx, context, (delivery, envelope), &lost, (word, &what)).await?;
     tx.commit().await?;
     forget_tokens(context, &lost).await?;
     ring(context, &rings);
     Ok(())
+}
+
+/// Ends what is live in repositories that are out of reach: told once as a whole, and on the thread of each run (B27).
+async fn end_all(
+    tx: &mut Conn,
+    context: &Context,
+    (delivery, envelope): (&Delivery, &Envelope),
+    lost: &[RepositoryId],
+    (word, what): (&str, &str),
+) -> Result<Vec<RunId>, Trouble> {
+    let actor = envelope.sender.as_ref().map_or("GitHub", |sender| sender.account.login.as_str());
+    let now = context.clock.now();
+    let mut rings = Vec::new();
+    for run in db::runs::live(&mut *tx).await?.iter().filter(|run| lost.contains(&run.repository)) {
+        if !db::runs::request_cancel(&mut *tx, run.id, actor, now).await? {
+            continue;
+        }
+        rings.push(run.id);
+        let thread = db::threads::get(&mut *tx, run.thread).await?;
+        let record = Record {
+            delivery: Some(delivery.id.clone()),
+            run: Some(run.id),
+            actor: Some(actor.to_owned()),
+            ..Record::noted(&thread, word, format!("{what}; run {} ended", run.id))
+        };
+        db::decisions::insert(&mut *tx, &record, now).await?;
+    }
+    let record = Record {
+        delivery: Some(delivery.id.clone()),
+        repository: envelope
+            .repository
+            .as_ref()
+            .map(|repository| repository.id)
+            .or(lost.first().copied().filter(|_| lost.len() == 1)),
+        number: None,
+        trigger: None,
+        run: rings.first().copied(),
+        actor: Some(actor.to_owned()),
+        verdict: "noted",
+        reason: word.to_owned(),
+        detail: format!("{what}; {} ended", count(rings.len())),
+    };
+    db::decisions::insert(&mut *tx, &record, now).await?;
+    db::deliveries::handled(tx, delivery.seq, now).await?;
+    Ok(rings)
+}
+
+async fn reached_by(context: &Context, installation: InstallationId) -> Result<Vec<RepositoryId>, Trouble> {
+    let all = db::repositories::of_installation(&mut *context.db.read().await?, installation).await?;
+    Ok(all.into_iter().map(|repository| repository.id).collect())
 }
 
 /// Those with live runs that the App does not reach by now: it may be installed anew already.

@@ -1,5 +1,6 @@
 //! How threads end, and what ends with them.
 
+use sqlx::Row as _;
 use track::model::{LineState, Number, Outcome, Status};
 
 use crate::harness::{MAINTAINER, REPO, World};
@@ -93,12 +94,25 @@ async fn an_issue_that_is_deleted_or_moved_away_ends_its_run() {
     }
 }
 
-// T11
+/// What is recorded of the App itself, oldest first: which repositories it reaches, and that it is installed at all.
+async fn told_of_the_app(world: &World) -> Vec<(String, String)> {
+    let mut conn = world.db().read().await.expect("the database");
+    let rows =
+        sqlx::query("select reason, detail from decision where number is null and verdict = 'noted' order by id");
+    let rows = rows.fetch_all(&mut *conn).await.expect("decisions");
+    rows.iter().map(|row| (row.get("reason"), row.get("detail"))).collect()
+}
+
+// T11, B27
 #[tokio::test]
-async fn without_the_app_nothing_goes_on() {
-    for how in ["uninstalled", "suspended", "removed"] {
+async fn without_the_app_nothing_goes_on_and_with_it_everybody_can_read_why() {
+    for (how, word, again) in [
+        ("uninstalled", "uninstalled", "installed"),
+        ("suspended", "suspended", "unsuspended"),
+        ("removed", "repositories_removed", "repositories_added"),
+    ] {
         let world = World::new().await;
-        at_work(&world).await;
+        let issue = at_work(&world).await;
         match how {
             "uninstalled" => world.sim.uninstall("octo"),
             "suspended" => world.sim.suspend("octo").await,
@@ -110,8 +124,45 @@ async fn without_the_app_nothing_goes_on() {
                 only_run(&world).await.status == Status::Done
             })
             .await;
-        assert_eq!(only_run(&world).await.outcome, Some(Outcome::Canceled), "{how}");
+        let run = only_run(&world).await;
+        assert_eq!(run.outcome, Some(Outcome::Canceled), "{how}");
+        assert_eq!(
+            told_of_the_app(&world).await,
+            [(word.to_owned(), format!("the App on octo: {word}; 1 run ended"))],
+            "{how}"
+        );
+        match how {
+            "uninstalled" => world.sim.reinstall("octo"),
+            "suspended" => world.sim.unsuspend("octo").await,
+            _ => world.sim.add_to_installation(REPO).await.expect("added"),
+        }
+        world.settle_soon().await;
+        let told = told_of_the_app(&world).await;
+        let back = (again.to_owned(), format!("the App on octo: {again}; 0 runs ended"));
+        assert_eq!(told.last(), Some(&back), "{how}");
+        let why = why(&world, issue).await;
+        assert!(why.contains(&format!("the App on octo: {word}; run ")), "{how}: {why}");
     }
+}
+
+// T05
+#[tokio::test]
+async fn a_suspension_that_is_over_by_now_ends_nothing() {
+    let world = World::new().await;
+    world.sim.suspend("octo").await;
+    let (_, suspend) = world.sent("installation").await;
+    assert_eq!(suspend["action"], "suspend");
+    world.sim.unsuspend("octo").await;
+    world.settle().await;
+    let issue = at_work(&world).await;
+    assert_eq!(world.post("a-late-suspension", "installation", &suspend).await, 202);
+    world.until("it is handled", async || told_of_the_app(&world).await.len() == 3).await;
+    let told = ("suspended".to_owned(), "the App on octo: suspended; 0 runs ended".to_owned());
+    assert_eq!(told_of_the_app(&world).await[2], told);
+    world.signal("go");
+    world.settle_soon().await;
+    assert_eq!(only_run(&world).await.outcome, Some(Outcome::Succeeded));
+    assert!(!decided(&world, issue).await.contains("suspended"));
 }
 
 /// An issue whose work is done, its pull request, and a follow-up at work that somebody asked for or a review started.
