@@ -60,6 +60,7 @@ pub async fn apply(
         Screened::Life { number, on_pull, change } => {
             life::turn(context, (delivery, envelope), &repository, (number, on_pull, change)).await
         }
+        Screened::Moved(change) => life::repository(context, delivery, envelope, (&repository, change)).await,
         // Handled above: it is about no repository alone.
         Screened::Installed(_) => Ok(()),
         Screened::Asked(asked) => {

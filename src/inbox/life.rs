@@ -11,9 +11,10 @@ use crate::db::deliveries::Delivery;
 use crate::db::lines::Line;
 use crate::db::runs::Run;
 use crate::db::{self, Conn};
-use crate::event::{Envelope, Installation, InstallationChange, LifeChange};
-use crate::github::{app, issues};
+use crate::event::{Envelope, Installation, InstallationChange, LifeChange, RepositoryChange};
+use crate::github::{ApiError, app, issues};
 use crate::model::{InstallationId, Kind, LineState, Millis, Number, Repository, RepositoryId, RunId, ThreadId};
+use crate::run::plan;
 
 /// What a turn comes to, as it is recorded.
 struct Effect {
@@ -168,6 +169,35 @@ pub(super) async fn installation(
     };
     let what = format!("the App on {}: {word}", installation.account.login);
     let mut tx = context.db.begin().await?;
+    let rings = end_all(&mut tx, context, (delivery, envelope), &lost, (word, &what)).await?;
+    tx.commit().await?;
+    forget_tokens(context, &lost).await?;
+    ring(context, &rings);
+    Ok(())
+}
+
+/// A repository was archived, deleted or moved away: while nothing can be published there, nothing is worked on for it.
+pub(super) async fn repository(
+    context: &Context,
+    delivery: &Delivery,
+    envelope: &Envelope,
+    (repository, change): (&Repository, RepositoryChange),
+) -> Result<(), Trouble> {
+    let is_lost = match plan::about(context, repository).await {
+        Ok(about) => about.archived,
+        // GitHub gives no token for what is gone or somebody else's.
+        Err(ApiError::NotFound { .. } | ApiError::NoInstallation { .. }) => true,
+        Err(error) => return Err(error.into()),
+    };
+    let word = match change {
+        RepositoryChange::Archived => "repository_archived",
+        RepositoryChange::Deleted => "repository_deleted",
+        RepositoryChange::Transferred => "repository_transferred",
+    };
+    let lost = if is_lost { vec![repository.id] } else { Vec::new() };
+    let what = format!("the repository {}: {word}", repository.name);
+    let mut tx = context.db.begin().await?;
+    db::repositories::upsert(&mut tx, repository, delivery.received_at).await?;
     let rings = end_all(&mut tx, context, (delivery, envelope), &lost, (word, &what)).await?;
     tx.commit().await?;
     forget_tokens(context, &lost).await?;
