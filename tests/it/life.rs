@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use track::model::{LineState, Number, Outcome, Status};
 
-use crate::harness::{MAINTAINER, REPO, World};
+use crate::harness::{MAINTAINER, REPO, STRANGER, World};
 
 const SLOW: &str = r#"say working; await go; commit "f-$TRACK_RUN_ID" x "feat: x"; answer_all answered "Did." ; [ "$TRACK_KIND" != task ] || answer succeeded "Did." "feat: x""#;
 
@@ -27,6 +27,14 @@ async fn decided(world: &World, number: Number) -> String {
     let mut conn = world.db().read().await.expect("the database");
     let newest = track::db::decisions::newest(&mut conn, repository, number, 20).await.expect("decisions");
     newest.iter().map(|decision| decision.reason.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// What is recorded of an issue or pull request, by the way or not, newest first.
+async fn recorded(world: &World, number: Number) -> String {
+    let repository = world.runs().await[0].repository;
+    let mut conn = world.db().read().await.expect("the database");
+    let newest = track::db::decisions::newest(&mut conn, repository, number, 50).await.expect("decisions");
+    newest.iter().map(|decision| format!("{}\n", decision.detail)).collect()
 }
 
 /// What `/track why` answers there.
@@ -62,6 +70,9 @@ async fn an_issue_that_is_opened_again_can_be_asked_for_again() {
     world.settle_soon().await;
     world.sim.reopen(REPO, MAINTAINER, issue).await.expect("open");
     world.settle_soon().await;
+    let told = why(&world, issue).await;
+    assert!(told.contains(&format!("#{issue} is open; it can be asked for again")), "{told}");
+    assert!(told.contains(&format!("#{issue} is closed: 1 run ended")), "{told}");
     world.signal("go");
     world.comment(MAINTAINER, issue, "/track dispatch").await;
     world.settle_soon().await;
@@ -290,18 +301,52 @@ async fn what_changes_nothing_leaves_a_record() {
     let world = World::new().await;
     world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
     let issue = world.work_on("Say hello", "").await;
-    let pull = world.sim.pulls(REPO)[0].number;
+    let pull = world.sim.pulls(REPO).remove(0);
     world.sim.lock_issue(REPO, MAINTAINER, issue).await.expect("locked");
-    world.sim.set_draft(REPO, MAINTAINER, pull, true).await.expect("a draft");
-    world.sim.unlabel(REPO, MAINTAINER, issue, "track").await.ok();
+    world.sim.set_draft(REPO, MAINTAINER, pull.number, true).await.expect("a draft");
+    world.sim.label(REPO, MAINTAINER, issue, "soon").await.expect("a label");
+    world.sim.unlabel(REPO, MAINTAINER, issue, "soon").await.expect("it was on");
     world.settle_soon().await;
     assert_eq!(world.runs().await.len(), 1);
-    let repository = world.runs().await[0].repository;
-    let mut conn = world.db().read().await.expect("the database");
-    for (number, word) in [(issue, "locked"), (pull, "converted_to_draft")] {
-        let newest = track::db::decisions::newest(&mut conn, repository, number, 50).await.expect("decisions");
-        assert!(newest.iter().any(|decision| decision.detail.contains(word)), "{word}: {newest:?}");
+    for (number, words) in [
+        (issue, "issues.locked starts nothing"),
+        (issue, "the label is not the trigger label"),
+        (issue, "taking a label off starts nothing"),
+        (pull.number, "pull_request.converted_to_draft starts nothing"),
+    ] {
+        assert!(recorded(&world, number).await.contains(words), "{words}");
     }
+}
+
+#[tokio::test]
+async fn taking_the_label_off_does_not_end_what_it_began() {
+    let world = World::new().await;
+    // The bot takes the label off when it has obeyed, so it is put on again for a person to take it off.
+    let issue = at_work(&world).await;
+    world.until("the label is taken off", async || world.labels(issue).is_empty()).await;
+    world.sim.settled().await;
+    let before = recorded(&world, issue).await.matches("taking a label off starts nothing").count();
+    world.sim.label(REPO, STRANGER, issue, "track").await.expect("a label");
+    world.sim.unlabel(REPO, MAINTAINER, issue, "track").await.expect("it was on");
+    let off = async || recorded(&world, issue).await.matches("taking a label off starts nothing").count();
+    world.until("it is recorded", async || off().await > before).await;
+    assert_eq!(only_run(&world).await.status, Status::Running);
+    world.signal("go");
+    world.settle_soon().await;
+    assert_eq!(only_run(&world).await.outcome, Some(Outcome::Succeeded));
+}
+
+#[tokio::test]
+async fn a_branch_that_is_deleted_closes_its_pull_request() {
+    let world = World::new().await;
+    let (issue, pull) = following_up(&world, true).await;
+    let branch = world.sim.pulls(REPO).remove(0).head_ref;
+    world.sim.delete_branch(REPO, MAINTAINER, &branch).await.expect("deleted");
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, line_state(&world, &run).await), (Some(Outcome::Canceled), LineState::Closed));
+    let why = why(&world, issue).await;
+    assert!(why.contains(&format!("pull request #{pull} is closed; the next dispatch opens a new line")), "{why}");
 }
 
 #[tokio::test]
@@ -312,6 +357,8 @@ async fn a_pull_request_that_leads_elsewhere_by_now_is_gone_on_with_there() {
     let pull = world.sim.pulls(REPO)[0].number;
     world.sim.commit_file(REPO, "next", "hello.txt", "something else\n").await.expect("a branch");
     world.sim.retarget(REPO, MAINTAINER, pull, "next").await.expect("another base");
+    world.settle_soon().await;
+    assert!(recorded(&world, pull).await.contains("edits start nothing"), "{}", recorded(&world, pull).await);
     world.agent(r#"commit more.txt more "feat: more"; answer succeeded "Did more.""#);
     world.comment(MAINTAINER, pull, "/track followup more").await;
     world.settle_soon().await;
@@ -336,4 +383,54 @@ async fn a_renamed_repository_is_the_same_and_an_archived_one_takes_nothing() {
     world.sim.comment("octo/hi", MAINTAINER, issue, "/track followup more").await.ok();
     world.settle_soon().await;
     assert_eq!(world.runs().await.len(), 2);
+    let told =
+        ("repository_archived".to_owned(), "the repository octo/hi: repository_archived; 0 runs ended".to_owned());
+    assert_eq!(told_of_the_app(&world).await, [told]);
+}
+
+#[tokio::test]
+async fn a_repository_that_takes_nothing_any_more_ends_what_is_at_work_for_it() {
+    for how in ["archived", "deleted"] {
+        let world = World::new().await;
+        let issue = at_work(&world).await;
+        match how {
+            "archived" => world.sim.set_archived(REPO, true).expect("archived"),
+            _ => world.sim.delete_repository(REPO).await.expect("deleted"),
+        }
+        world
+            .until("the run is over", async || {
+                world.pass(1_000);
+                only_run(&world).await.status == Status::Done
+            })
+            .await;
+        let run = only_run(&world).await;
+        assert_eq!((run.outcome, run.left_processes), (Some(Outcome::Canceled), Some(0)), "{how}");
+        let what = format!("the repository octo/hello: repository_{how}");
+        let told = (format!("repository_{how}"), format!("{what}; 1 run ended"));
+        assert_eq!(told_of_the_app(&world).await, [told]);
+        assert!(recorded(&world, issue).await.contains(&format!("{what}; run {} ended", run.id)), "{how}");
+    }
+}
+
+// T05
+#[tokio::test]
+async fn a_repository_that_is_in_use_again_keeps_its_runs() {
+    let world = World::new().await;
+    at_work(&world).await;
+    world.sim.set_webhook_url(None);
+    world.sim.set_archived(REPO, true).expect("archived");
+    world.sim.set_archived(REPO, false).expect("in use again");
+    world.sim.set_webhook_url(Some(&format!("http://{}/webhooks/github", world.bot().address())));
+    let (_, body) = world.sent("issues").await;
+    let late = serde_json::json!({
+        "action": "archived",
+        "repository": body["repository"],
+        "installation": body["installation"],
+        "sender": body["sender"],
+    });
+    assert_eq!(world.post("a-late-archival", "repository", &late).await, 202);
+    world.until("it is handled", async || told_of_the_app(&world).await.len() == 1).await;
+    world.signal("go");
+    world.settle_soon().await;
+    assert_eq!(only_run(&world).await.outcome, Some(Outcome::Succeeded));
 }
