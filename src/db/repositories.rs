@@ -31,6 +31,19 @@ pub async fn get(conn: &mut Conn, id: RepositoryId) -> sqlx::Result<Option<Repos
     row.map(|row| read(&row)).transpose()
 }
 
+/// The repository that was last known by this name.
+pub async fn named(conn: &mut Conn, name: &RepoName) -> sqlx::Result<Option<Repository>> {
+    let row = sqlx::query(
+        "select id, installation_id, owner, name from repository where lower(owner) = lower($1) and lower(name) = lower($2) \
+         order by updated_at desc, id desc limit 1",
+    )
+    .bind(&name.owner)
+    .bind(&name.name)
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| read(&row)).transpose()
+}
+
 /// The repositories that are reached through an installation.
 pub async fn of_installation(conn: &mut Conn, installation: InstallationId) -> sqlx::Result<Vec<Repository>> {
     let rows = sqlx::query("select id, installation_id, owner, name from repository where installation_id = $1")
