@@ -53,12 +53,14 @@ pub async fn of_installation(conn: &mut Conn, installation: InstallationId) -> s
     rows.iter().map(read).collect()
 }
 
-/// The repositories of whose runs none is listed or still to be looked after.
-pub async fn without_history(conn: &mut Conn) -> sqlx::Result<Vec<Repository>> {
+/// The repositories for which nothing is at work or still to be looked after, and nothing was since a time.
+pub async fn at_rest_since(conn: &mut Conn, before: Millis) -> sqlx::Result<Vec<Repository>> {
     let rows = sqlx::query(
         "select id, installation_id, owner, name from repository where not exists \
-         (select 1 from run where run.repository_id = repository.id and (run.discarded = 0 or run.unsettled = 1))",
+         (select 1 from run where run.repository_id = repository.id \
+         and (run.status <> 'done' or run.unsettled = 1 or run.done_at >= $1))",
     )
+    .bind(before)
     .fetch_all(conn)
     .await?;
     rows.iter().map(read).collect()
