@@ -14,12 +14,16 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use crate::agent::BUILT_IN;
-use crate::cli::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, Refusal, Removed, RunRow, RunnerRow};
+use crate::cli::api::{
+    Added, Check, DiscardRequest, Discarded, HostKey, HostKeyQuery, PublicKey, Refusal, Removed, RunRow, RunnerRow,
+};
 use crate::config::{Config, RunnerConfig, Transport};
+use crate::db::decisions::Decision;
 use crate::db::runs::Run;
 use crate::db::{self, Db};
 use crate::model::{Clock, Number, RepoName, Status};
-use crate::run::tidy;
+use crate::report::wording;
+use crate::run::{discard, tidy};
 use crate::runner::pool::Pool;
 use crate::runner::{self, AgentProbe, HostError, RunnerError, hostkeys, keys};
 
@@ -55,6 +59,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/hostkey", post(host_key))
         .route("/api/v1/key", get(public_key))
         .route("/api/v1/runs", get(runs))
+        .route("/api/v1/discard", post(discard_thread))
         .with_state(state)
 }
 
@@ -332,6 +337,36 @@ async fn runs(State(state): State<ApiState>, Query(query): Query<RunsQuery>) -> 
         rows.push(row(&state, &mut conn, run).await?);
     }
     Ok(Json(rows))
+}
+
+/// Forgets the history of an issue or pull request, as `/track discard` does there.
+async fn discard_thread(
+    State(state): State<ApiState>,
+    Json(asked): Json<DiscardRequest>,
+) -> Result<Json<Discarded>, Refused> {
+    let place = format!("{}#{}", asked.repository, asked.number);
+    let nothing =
+        || Refused(StatusCode::NOT_FOUND, format!("no run is kept of {place}, so there is nothing to discard"));
+    let now = state.clock.now();
+    let mut tx = state.db.begin().await?;
+    let repository = db::repositories::named(&mut tx, &asked.repository).await?.ok_or_else(nothing)?;
+    let thread = match db::lines::by_pull(&mut tx, repository.id, asked.number).await? {
+        // What was done on a pull request of the bot's is the issue's.
+        Some(line) => db::threads::get(&mut tx, line.thread).await?,
+        None => db::threads::find(&mut tx, repository.id, asked.number).await?.ok_or_else(nothing)?,
+    };
+    let (runs, runners) = match discard::discard(&mut tx, thread.id, now).await? {
+        discard::Discarded::Live(run, status) => {
+            let why = format!("run {run} is {status} on {place}: wait for it, or end it with `/track cancel` there");
+            return Err(Refused(StatusCode::CONFLICT, why));
+        }
+        discard::Discarded::Done { runs: 0, .. } => return Err(nothing()),
+        discard::Discarded::Done { runs, runners } => (runs, runners),
+    };
+    let detail = format!("{} On the command line of the bot's machine.", wording::discarded(runs, runners));
+    db::decisions::insert(&mut tx, &Decision::noted(&thread, "discarded", detail), now).await?;
+    tx.commit().await?;
+    Ok(Json(Discarded { runs, runners }))
 }
 
 async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, Refused> {

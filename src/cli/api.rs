@@ -10,6 +10,7 @@
 //! | `POST /api/v1/runners/{name}/reset` | [`Removed`] |
 //! | `POST /api/v1/hostkey` with a [`HostKeyQuery`] | list of [`HostKey`] |
 //! | `GET /api/v1/key` | [`PublicKey`] |
+//! | `POST /api/v1/discard` with a [`DiscardRequest`] | [`Discarded`] |
 //! | `GET /api/v1/runs?repo=&thread=&limit=` | list of [`RunRow`], newest first |
 //!
 //! A refusal is any other status with a [`Refusal`].
@@ -17,7 +18,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::RunnerConfig;
-use crate::model::Millis;
+use crate::model::{Millis, Number, RepoName};
 pub use crate::runner::Removed;
 
 /// One runner and how it is doing.
@@ -81,6 +82,24 @@ pub struct HostKey {
 pub struct PublicKey {
     /// One line for `authorized_keys`.
     pub public_key: String,
+}
+
+/// Whose history is to be forgotten.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DiscardRequest {
+    /// The repository.
+    pub repository: RepoName,
+    /// The issue, or a pull request.
+    pub number: Number,
+}
+
+/// What was forgotten.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Discarded {
+    /// Runs that are listed no longer.
+    pub runs: u64,
+    /// Runners from which files go as soon as they answer.
+    pub runners: u64,
 }
 
 /// One run in a list.

@@ -416,7 +416,9 @@ mod tests {
         facts.app = Some(Ok(AppFacts {
             slug: "track".into(),
             permissions: permissions.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())).collect(),
-            events: vec!["issues".into(), "issue_comment".into(), "pull_request".into(), "pull_request_review".into()],
+            events: ["issues", "issue_comment", "pull_request", "pull_request_review", "repository"]
+                .map(str::to_owned)
+                .into(),
             installations: 0,
         }));
         facts.runners = Some(Ok(Vec::new()));

@@ -15,6 +15,7 @@ use crate::logging;
 pub mod api;
 pub mod client;
 mod demo;
+mod discard;
 mod doctor;
 mod log;
 mod runner;
@@ -72,6 +73,11 @@ pub enum Command {
     ///
     /// Over all repositories, or of one issue or pull request in full; or what the agent of one run printed.
     Runs(runs::RunsArgs),
+    /// Forget the history of an issue or pull request
+    ///
+    /// Its runs are listed no longer, later agents are not told of them, and their files go from the runners as soon as those answer.
+    /// Branches, pull requests and comments on GitHub stay. Refused while a run is live there.
+    Discard(discard::DiscardArgs),
     /// Print the version
     Version,
 }
@@ -129,6 +135,11 @@ async fn dispatch(command: Command, program: &dyn Program) -> anyhow::Result<boo
             logging::init(&config.log, "warn")?;
             runs::run(&args, &config, program, &mut io::stdout()).await?;
         }
+        Command::Discard(args) => {
+            let config = load(&cwd)?;
+            logging::init(&config.log, "warn")?;
+            discard::run(args, &config, program).await?;
+        }
     }
     Ok(true)
 }
@@ -165,6 +176,7 @@ mod tests {
           doctor   Say what is missing, and how to get it
           runner   Add, list, check, clean, reset and remove the machines that runs are executed on
           runs     List runs, newest first
+          discard  Forget the history of an issue or pull request
           version  Print the version
           help     Print this message or the help of the given subcommand(s)
 
@@ -203,6 +215,7 @@ mod tests {
             "runs --thread 7 --repo octo/hello --limit 5 --json",
             "runs --thread octo/hello#7",
             "runs --log 01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "discard octo/hello#7",
             "version",
         ] {
             let words = ["track"].into_iter().chain(line.split(' '));
@@ -219,6 +232,10 @@ mod tests {
             "runner clean build-1 --all",
             "runner add build-1 --host h --user u --slots 0",
             "runner add build-1 --host h --user u --yes --host-key x",
+            "discard",
+            "discard 7",
+            "discard octo/hello",
+            "discard octo/hello#0",
             "runs --repo hello",
             "runs --limit 0",
             "runs --thread 0",

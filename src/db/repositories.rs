@@ -31,6 +31,19 @@ pub async fn get(conn: &mut Conn, id: RepositoryId) -> sqlx::Result<Option<Repos
     row.map(|row| read(&row)).transpose()
 }
 
+/// The repository that was last known by this name.
+pub async fn named(conn: &mut Conn, name: &RepoName) -> sqlx::Result<Option<Repository>> {
+    let row = sqlx::query(
+        "select id, installation_id, owner, name from repository where lower(owner) = lower($1) and lower(name) = lower($2) \
+         order by updated_at desc, id desc limit 1",
+    )
+    .bind(&name.owner)
+    .bind(&name.name)
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| read(&row)).transpose()
+}
+
 /// The repositories that are reached through an installation.
 pub async fn of_installation(conn: &mut Conn, installation: InstallationId) -> sqlx::Result<Vec<Repository>> {
     let rows = sqlx::query("select id, installation_id, owner, name from repository where installation_id = $1")
@@ -40,12 +53,14 @@ pub async fn of_installation(conn: &mut Conn, installation: InstallationId) -> s
     rows.iter().map(read).collect()
 }
 
-/// The repositories of whose runs none is listed or still to be looked after.
-pub async fn without_history(conn: &mut Conn) -> sqlx::Result<Vec<Repository>> {
+/// The repositories for which nothing is at work or still to be looked after, and nothing was since a time.
+pub async fn at_rest_since(conn: &mut Conn, before: Millis) -> sqlx::Result<Vec<Repository>> {
     let rows = sqlx::query(
         "select id, installation_id, owner, name from repository where not exists \
-         (select 1 from run where run.repository_id = repository.id and (run.discarded = 0 or run.unsettled = 1))",
+         (select 1 from run where run.repository_id = repository.id \
+         and (run.status <> 'done' or run.unsettled = 1 or run.done_at >= $1))",
     )
+    .bind(before)
     .fetch_all(conn)
     .await?;
     rows.iter().map(read).collect()

@@ -15,7 +15,8 @@ pub use read::{lane_of, parse};
 /// A webhook, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// The repository in which it happened; always there for [`Event::Labeled`], [`Event::Unlabeled`], [`Event::Said`] and [`Event::Life`].
+    /// The repository in which it happened; always there for [`Event::Labeled`], [`Event::Unlabeled`], [`Event::Said`], [`Event::Life`] and
+    /// [`Event::Repository`].
     pub repository: Option<Repository>,
     /// The installation that it was sent for; webhooks of a single repository have none.
     pub installation: Option<InstallationId>,
@@ -75,6 +76,8 @@ pub enum Event {
     Life(Life),
     /// The App was installed or removed, or its repositories changed.
     Installation(Installation),
+    /// The repository itself took a turn. The body has little of its own, so it is only a reason to look at what GitHub says now.
+    Repository(RepositoryChange),
     /// Nothing that track acts on.
     Ignored {
         /// Why, for the decision record.
@@ -234,6 +237,17 @@ pub enum InstallationChange {
     Added,
     /// Repositories left.
     Removed,
+}
+
+/// What became of a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepositoryChange {
+    /// It is read-only.
+    Archived,
+    /// It is gone.
+    Deleted,
+    /// It has another owner.
+    Transferred,
 }
 
 /// Why a body is not what GitHub sends under that event name.

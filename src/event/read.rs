@@ -2,7 +2,7 @@
 
 use super::{
     Envelope, Event, Installation, InstallationChange, IssueText, Labeled, Life, LifeChange, Malformed, Place,
-    Repository, ReviewState, Said, Sender, wire,
+    Repository, RepositoryChange, ReviewState, Said, Sender, wire,
 };
 use crate::model::{Account, AccountId, InstallationId, Number, RepositoryId};
 
@@ -84,6 +84,23 @@ pub(super) const SHAPES: &[Shape] = &[
         ],
     },
     Shape {
+        event: "repository",
+        has: &["repository", "sender"],
+        lacks: &[
+            "number",
+            "issue",
+            "pull_request",
+            "comment",
+            "review",
+            "thread",
+            "discussion",
+            "label",
+            "repositories",
+            "repositories_added",
+            "repositories_removed",
+        ],
+    },
+    Shape {
         event: "installation_repositories",
         has: &["installation", "repositories_added", "repositories_removed", "sender"],
         lacks: &["repository", "issue", "pull_request", "comment", "review", "repositories"],
@@ -118,6 +135,9 @@ fn read(event_name: &str, body: &wire::Body<'_>) -> Result<Event, Malformed> {
         }
         ("pull_request_review", "submitted") => reviewed(body),
         ("installation" | "installation_repositories", _) => installed(body, &action),
+        ("repository", "archived") => Ok(Event::Repository(RepositoryChange::Archived)),
+        ("repository", "deleted") => Ok(Event::Repository(RepositoryChange::Deleted)),
+        ("repository", "transferred") => Ok(Event::Repository(RepositoryChange::Transferred)),
         (_, "edited") => Ok(Event::Ignored { why: "edits start nothing; only what is new does".to_owned() }),
         _ => Ok(Event::Ignored { why: format!("{event_name}.{} starts nothing", printable(&action)) }),
     }

@@ -99,6 +99,22 @@ fn joining_repositories_are_listed() {
     assert_eq!((*id, name.to_string()), (RepositoryId(186853007), "Codertocat/Space".to_owned()));
 }
 
+#[test]
+fn a_repository_takes_turns() {
+    let read = |action: &str| {
+        let repository = r#"{"id":7,"name":"hello","full_name":"octo/hello","private":false,"archived":false,"owner":{"id":1,"login":"octo","type":"User"}}"#;
+        let sender = r#"{"id":1,"login":"octo","type":"User"}"#;
+        let body = format!(r#"{{"action":"{action}","repository":{repository},"sender":{sender}}}"#);
+        assert_eq!(lane_of("repository", body.as_bytes()), Some((RepositoryId(7), None)));
+        read_text("repository", &body).unwrap().event
+    };
+    assert_eq!(read("archived"), Event::Repository(RepositoryChange::Archived));
+    assert_eq!(read("deleted"), Event::Repository(RepositoryChange::Deleted));
+    assert_eq!(read("transferred"), Event::Repository(RepositoryChange::Transferred));
+    // Its new name is taken from whatever is delivered, so it is no event of its own.
+    assert_eq!(read("renamed"), Event::Ignored { why: "repository.renamed starts nothing".to_owned() });
+}
+
 // T04
 #[test]
 fn a_body_under_another_events_name_never_is_an_event() {

@@ -79,6 +79,17 @@ pub async fn repository_installation(gh: &GitHub, name: &RepoName) -> Result<Ins
     Ok(gh.get::<Installation>(As::App, &path).await?.id)
 }
 
+/// Whether an installation is suspended now; not found where it is removed.
+/// <https://docs.github.com/en/rest/apps/apps#get-an-installation-for-the-authenticated-app>
+pub async fn is_suspended(gh: &GitHub, installation: InstallationId) -> Result<bool, ApiError> {
+    #[derive(Deserialize)]
+    struct Installation {
+        suspended_at: Option<String>,
+    }
+
+    Ok(gh.get::<Installation>(As::App, &format!("/app/installations/{installation}")).await?.suspended_at.is_some())
+}
+
 /// One line of GitHub's log of webhooks.
 #[derive(Clone, Debug, Deserialize)]
 pub struct DeliverySummary {

@@ -21,6 +21,7 @@ use crate::event::{Envelope, label_trigger_key, trigger_key};
 use crate::model::{Ask, Kind, LineState, Millis, Number, Outcome, Place, Reaction, Reason, Repository, RunId, Status};
 use crate::queue;
 use crate::report::wording;
+use crate::run::discard::{Discarded, discard};
 use crate::run::feedback as run_feedback;
 use crate::run::start::{NewWork, start};
 use crate::trigger::allow;
@@ -61,6 +62,7 @@ pub async fn apply(
         Screened::Life { number, on_pull, change } => {
             life::turn(context, (delivery, envelope), &repository, (number, on_pull, change)).await
         }
+        Screened::Moved(change) => life::repository(context, delivery, envelope, (&repository, change)).await,
         // Handled above: it is about no repository alone.
         Screened::Installed(_) => Ok(()),
         Screened::Asked(asked) => {
@@ -432,13 +434,10 @@ impl Act<'_> {
     /// Forgets the runs that are over; their files go as soon as their runners answer (B41).
     async fn discard(&self, tx: &mut Conn, scene: &Scene) -> Result<String, Trouble> {
         let Some(thread) = scene.thread else { return Err(anyhow::anyhow!("a thread with runs exists").into()) };
-        let runs = db::runs::discard(&mut *tx, thread.id).await?;
-        let runners = db::cleanups::ask(&mut *tx, thread.id, self.now).await?;
-        if let Some(line) = scene.line.as_ref().filter(|line| line.state == LineState::Open && line.pull.is_none()) {
-            // Without a pull request nothing of it is left to go on with.
-            db::lines::set_state(tx, line.id, LineState::Superseded).await?;
+        match discard(tx, thread.id, self.now).await? {
+            Discarded::Done { runs, runners } => Ok(wording::discarded(runs, runners)),
+            Discarded::Live(..) => Err(anyhow::anyhow!("a run began between decision and discarding").into()),
         }
-        Ok(wording::discarded(runs, runners))
     }
 
     async fn facts(&self, tx: &mut Conn, scene: &Scene) -> Result<Facts, Trouble> {

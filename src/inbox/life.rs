@@ -11,9 +11,10 @@ use crate::db::deliveries::Delivery;
 use crate::db::lines::Line;
 use crate::db::runs::Run;
 use crate::db::{self, Conn};
-use crate::event::{Envelope, Installation, InstallationChange, LifeChange};
-use crate::github::{app, issues};
-use crate::model::{LineState, Millis, Number, Repository, RepositoryId, RunId, ThreadId};
+use crate::event::{Envelope, Installation, InstallationChange, LifeChange, RepositoryChange};
+use crate::github::{ApiError, app, issues};
+use crate::model::{InstallationId, Kind, LineState, Millis, Number, Repository, RepositoryId, RunId, ThreadId};
+use crate::run::plan;
 
 /// What a turn comes to, as it is recorded.
 struct Effect {
@@ -60,8 +61,12 @@ pub(super) async fn turn(
     let by = actor.clone().unwrap_or_else(|| "GitHub".to_owned());
     let now = context.clock.now();
     let mut tx = context.db.begin().await?;
+    db::repositories::upsert(&mut tx, repository, delivery.received_at).await?;
     let effect = match &line {
-        Some(line) => our_pull(&mut tx, (line, number), facts::ended(pull.as_ref()), (&by, now)).await?,
+        Some(line) => {
+            let ended = facts::ended(pull.as_ref());
+            our_pull(&mut tx, (line, number), (ended, delivery.received_at), (&by, now)).await?
+        }
         None => subject(&mut tx, thread.id, (number, open, gone), (&by, now)).await?,
     };
     let record = Record {
@@ -77,21 +82,28 @@ pub(super) async fn turn(
     Ok(())
 }
 
-/// A pull request of ours: the next dispatch goes by its state, and what its reviews started ends with it.
+/// A pull request of ours: the next dispatch goes by its state, and follow-ups end with it. A task is the issue's and goes on.
 async fn our_pull(
     tx: &mut Conn,
     (line, number): (&Line, Number),
-    ended: Option<LineState>,
+    (ended, told_at): (Option<LineState>, Millis),
     (by, now): (&str, Millis),
 ) -> Result<Effect, Trouble> {
     let effect = |reason: LineState, detail: String, rings| Effect { reason: reason.to_string(), detail, rings };
     let open = db::lines::open_of(&mut *tx, line.thread).await?;
     match (line.state, ended) {
-        (LineState::Open | LineState::Superseded, Some(ended)) => {
-            db::lines::set_state(&mut *tx, line.id, ended).await?;
-            let automatic = |run: &Run| run.automatic && run.line == Some(line.id);
-            let rings = cancel(tx, line.thread, automatic, (by, now)).await?;
-            Ok(effect(ended, format!("pull request #{number} is {ended}; the next dispatch opens a new line"), rings))
+        (state, Some(ended)) => {
+            if matches!(state, LineState::Open | LineState::Superseded) {
+                db::lines::set_state(&mut *tx, line.id, ended).await?;
+            }
+            // Whoever asked since knew of the end, and the line's state may be known already from what was said meanwhile.
+            let ends = |run: &Run| run.kind == Kind::FollowUp && run.line == Some(line.id) && run.queued_at <= told_at;
+            let rings = cancel(tx, line.thread, ends, (by, now)).await?;
+            let mut detail = format!("pull request #{number} is {ended}; the next dispatch opens a new line");
+            if !rings.is_empty() {
+                detail = format!("{detail}, and {} ended", count(rings.len()));
+            }
+            Ok(effect(ended, detail, rings))
         }
         // A line that was opened since is the one to go on with.
         (LineState::Merged | LineState::Closed, None) if open.is_none() => {
@@ -99,7 +111,7 @@ async fn our_pull(
             let detail = format!("pull request #{number} is open again; the next dispatch goes on with it");
             Ok(effect(LineState::Open, detail, Vec::new()))
         }
-        (state, _) => Ok(effect(state, format!("pull request #{number} stays as it was for track"), Vec::new())),
+        (state, None) => Ok(effect(state, format!("pull request #{number} stays as it was for track"), Vec::new())),
     }
 }
 
@@ -133,24 +145,20 @@ pub(super) async fn installation(
     installation: &Installation,
 ) -> Result<(), Trouble> {
     let lost = match installation.change {
-        InstallationChange::Deleted | InstallationChange::Suspended => {
-            let all = db::repositories::of_installation(&mut *context.db.read().await?, installation.id).await?;
-            all.into_iter().map(|repository| repository.id).collect()
+        InstallationChange::Deleted => still_lost(context, reached_by(context, installation.id).await?).await?,
+        InstallationChange::Suspended => match app::is_suspended(&context.github, installation.id).await {
+            Ok(true) => reached_by(context, installation.id).await?,
+            Ok(false) => Vec::new(),
+            Err(error) if error.is_not_found() => {
+                still_lost(context, reached_by(context, installation.id).await?).await?
+            }
+            Err(error) => return Err(error.into()),
+        },
+        InstallationChange::Removed => {
+            still_lost(context, installation.repositories.iter().map(|(id, _)| *id).collect()).await?
         }
-        InstallationChange::Removed => installation.repositories.iter().map(|(id, _)| *id).collect(),
         InstallationChange::Created | InstallationChange::Unsuspended | InstallationChange::Added => Vec::new(),
     };
-    let lost =
-        if installation.change == InstallationChange::Suspended { lost } else { still_lost(context, lost).await? };
-    let by = envelope.sender.as_ref().map_or("GitHub", |sender| sender.account.login.as_str());
-    let now = context.clock.now();
-    let mut tx = context.db.begin().await?;
-    let mut rings = Vec::new();
-    for run in db::runs::live(&mut tx).await?.iter().filter(|run| lost.contains(&run.repository)) {
-        if db::runs::request_cancel(&mut tx, run.id, by, now).await? {
-            rings.push(run.id);
-        }
-    }
     let word = match installation.change {
         InstallationChange::Created => "installed",
         InstallationChange::Deleted => "uninstalled",
@@ -159,23 +167,92 @@ pub(super) async fn installation(
         InstallationChange::Added => "repositories_added",
         InstallationChange::Removed => "repositories_removed",
     };
-    let record = Record {
-        delivery: Some(delivery.id.clone()),
-        repository: lost.first().copied().filter(|_| lost.len() == 1),
-        number: None,
-        trigger: None,
-        run: rings.first().copied(),
-        actor: Some(by.to_owned()),
-        verdict: "noted",
-        reason: word.to_owned(),
-        detail: format!("the App on {}: {word}; {} ended", installation.account.login, count(rings.len())),
-    };
-    db::decisions::insert(&mut tx, &record, now).await?;
-    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
+    let what = format!("the App on {}: {word}", installation.account.login);
+    let mut tx = context.db.begin().await?;
+    let rings = end_all(&mut tx, context, (delivery, envelope), &lost, (word, &what)).await?;
     tx.commit().await?;
     forget_tokens(context, &lost).await?;
     ring(context, &rings);
     Ok(())
+}
+
+/// A repository was archived, deleted or moved away: while nothing can be published there, nothing is worked on for it.
+pub(super) async fn repository(
+    context: &Context,
+    delivery: &Delivery,
+    envelope: &Envelope,
+    (repository, change): (&Repository, RepositoryChange),
+) -> Result<(), Trouble> {
+    let is_lost = match plan::about(context, repository).await {
+        Ok(about) => about.archived,
+        // GitHub gives no token for what is gone or somebody else's.
+        Err(ApiError::NotFound { .. } | ApiError::NoInstallation { .. }) => true,
+        Err(error) => return Err(error.into()),
+    };
+    let word = match change {
+        RepositoryChange::Archived => "repository_archived",
+        RepositoryChange::Deleted => "repository_deleted",
+        RepositoryChange::Transferred => "repository_transferred",
+    };
+    let lost = if is_lost { vec![repository.id] } else { Vec::new() };
+    let what = format!("the repository {}: {word}", repository.name);
+    let mut tx = context.db.begin().await?;
+    db::repositories::upsert(&mut tx, repository, delivery.received_at).await?;
+    let rings = end_all(&mut tx, context, (delivery, envelope), &lost, (word, &what)).await?;
+    tx.commit().await?;
+    forget_tokens(context, &lost).await?;
+    ring(context, &rings);
+    Ok(())
+}
+
+/// Ends what is live in repositories that are out of reach: told once as a whole, and on the thread of each run (B27).
+async fn end_all(
+    tx: &mut Conn,
+    context: &Context,
+    (delivery, envelope): (&Delivery, &Envelope),
+    lost: &[RepositoryId],
+    (word, what): (&str, &str),
+) -> Result<Vec<RunId>, Trouble> {
+    let actor = envelope.sender.as_ref().map_or("GitHub", |sender| sender.account.login.as_str());
+    let now = context.clock.now();
+    let mut rings = Vec::new();
+    for run in db::runs::live(&mut *tx).await?.iter().filter(|run| lost.contains(&run.repository)) {
+        if !db::runs::request_cancel(&mut *tx, run.id, actor, now).await? {
+            continue;
+        }
+        rings.push(run.id);
+        let thread = db::threads::get(&mut *tx, run.thread).await?;
+        let record = Record {
+            delivery: Some(delivery.id.clone()),
+            run: Some(run.id),
+            actor: Some(actor.to_owned()),
+            ..Record::noted(&thread, word, format!("{what}; run {} ended", run.id))
+        };
+        db::decisions::insert(&mut *tx, &record, now).await?;
+    }
+    let record = Record {
+        delivery: Some(delivery.id.clone()),
+        repository: envelope
+            .repository
+            .as_ref()
+            .map(|repository| repository.id)
+            .or(lost.first().copied().filter(|_| lost.len() == 1)),
+        number: None,
+        trigger: None,
+        run: rings.first().copied(),
+        actor: Some(actor.to_owned()),
+        verdict: "noted",
+        reason: word.to_owned(),
+        detail: format!("{what}; {} ended", count(rings.len())),
+    };
+    db::decisions::insert(&mut *tx, &record, now).await?;
+    db::deliveries::handled(tx, delivery.seq, now).await?;
+    Ok(rings)
+}
+
+async fn reached_by(context: &Context, installation: InstallationId) -> Result<Vec<RepositoryId>, Trouble> {
+    let all = db::repositories::of_installation(&mut *context.db.read().await?, installation).await?;
+    Ok(all.into_iter().map(|repository| repository.id).collect())
 }
 
 /// Those with live runs that the App does not reach by now: it may be installed anew already.

@@ -1,6 +1,6 @@
 //! What a delivery may be about, by itself: pure, before anybody is asked. Most deliveries end here.
 
-use crate::event::{self, Envelope, Event, Installation, IssueText, LifeChange, ReviewState, Said};
+use crate::event::{self, Envelope, Event, Installation, IssueText, LifeChange, RepositoryChange, ReviewState, Said};
 use crate::model::{Account, Number, Place, looks_marked};
 use crate::trigger::choose::read_label;
 use crate::trigger::command;
@@ -21,6 +21,8 @@ pub enum Screened {
     Asked(Box<Asked>),
     /// Where the App is installed changed.
     Installed(Installation),
+    /// The repository may be out of reach.
+    Moved(RepositoryChange),
     /// A pull request or issue took a turn.
     Life {
         /// Which.
@@ -61,6 +63,9 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
     if let Event::Installation(installation) = &envelope.event {
         return Screened::Installed(installation.clone());
     }
+    if let Event::Repository(change) = envelope.event {
+        return Screened::Moved(change);
+    }
     let (Some(number), Some(sender)) = (envelope.number, &envelope.sender) else {
         return match &envelope.event {
             Event::Ignored { why } => ignored("not_used", why),
@@ -70,8 +75,8 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
     match &envelope.event {
         Event::Ignored { why } => ignored("not_used", why),
         Event::Unlabeled(_) => ignored("not_used", "taking a label off starts nothing"),
-        // Told apart above, for it names no issue.
-        Event::Installation(_) => ignored("not_used", "it changes nothing for track"),
+        // Told apart above, for they name no issue.
+        Event::Installation(_) | Event::Repository(_) => ignored("not_used", "it changes nothing for track"),
         Event::Life(life) => Screened::Life { number, on_pull: life.on_pull, change: life.change },
         Event::Labeled(_) | Event::Said(_) if sender.is_bot => {
             ignored("bot", "apps are not obeyed, nor is track itself")

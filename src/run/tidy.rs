@@ -21,6 +21,8 @@ const NIGHT: Millis = 3 * 3_600_000;
 const DAY: Millis = 24 * 3_600_000;
 /// How long the body of a handled delivery is kept for people who look into a mishap.
 const BODIES_KEPT: Millis = 30 * DAY;
+/// How long after the last run the mirror of a repository is kept that GitHub does not show us any more.
+const MIRRORS_KEPT: Millis = 30 * DAY;
 /// Bodies emptied in one transaction: whoever brings a delivery waits for it.
 const BODIES_AT_ONCE: i64 = 500;
 const TIDIED_AT: &str = "tidied_at";
@@ -70,7 +72,7 @@ async fn tidy(context: &Context, now: Millis) {
         Err(error) => info!("{error:#}; it is cleaned another night"),
     }))
     .await;
-    if let Err(error) = remove_mirrors(context).await {
+    if let Err(error) = remove_mirrors(context, now - MIRRORS_KEPT).await {
         warn!("mirrors that nobody needs could not be removed: {error:#}");
     }
     if let Err(error) = remove_journals(context).await {
@@ -97,10 +99,10 @@ pub async fn clean(db: &Db, machine: &Machine) -> Result<Removed> {
     machine.clean(&threads, &repositories, newest).await.map_err(|error| anyhow!("runner {name} {error}"))
 }
 
-/// A mirror spares a long fetch, so it goes only where no run will ever ask for it: without history, and out of the App's reach.
-async fn remove_mirrors(context: &Context) -> Result<()> {
-    let unused = db::repositories::without_history(&mut *context.db.read().await?).await?;
-    for repository in unused.into_iter().filter(|repository| context.mirrors.has(repository.id)) {
+/// A mirror spares a long fetch, and a repository that is out of the App's reach may come back, so it goes only when both are long ago.
+async fn remove_mirrors(context: &Context, before: Millis) -> Result<()> {
+    let at_rest = db::repositories::at_rest_since(&mut *context.db.read().await?, before).await?;
+    for repository in at_rest.into_iter().filter(|repository| context.mirrors.has(repository.id)) {
         match app::repository_installation(&context.github, &repository.name).await {
             Err(error) if error.is_not_found() => {
                 context.mirrors.remove(repository.id).await?;

@@ -2,7 +2,7 @@
 
 use track::model::{RunId, Status};
 
-use crate::harness::{World, process::printed};
+use crate::harness::{MAINTAINER, World, process::printed};
 
 #[tokio::test]
 async fn every_subcommand_explains_itself() {
@@ -20,6 +20,7 @@ async fn every_subcommand_explains_itself() {
         "runner reset",
         "runner remove",
         "runs",
+        "discard",
         "version",
     ] {
         let typed: Vec<&str> = words.split(' ').filter(|word| !word.is_empty()).chain(["--help"]).collect();
@@ -202,6 +203,44 @@ async fn a_thread_and_a_log_can_be_read() {
     assert!(log.lines().any(|line| line.ends_with(r#"  {"type":"progress","text":"looking around"}"#)), "{log}");
     let twice = world.run_track(&["runs", "--thread", "octo/hello#1", "--repo", "octo/hello"]).await;
     assert!(printed(&twice).1.contains("leave --repo out"), "{:?}", printed(&twice));
+}
+
+// B41
+#[tokio::test]
+async fn a_history_is_discarded_from_the_command_line() {
+    let mut world = World::new().await;
+    world.agent("await go; answer blocked 'Why?'");
+    let issue = world.issue("Say hello", "").await;
+    world.label(issue, "track").await;
+    let run = world.until_status(Status::Running).await;
+    world.serve().await;
+    let place = format!("octo/hello#{issue}");
+    let discard = async |world: &World, place: &str| world.run_track(&["discard", place]).await;
+    let refused = discard(&world, &place).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let said = printed(&refused).1.replace(&run.id.to_string(), "RUN");
+    insta::assert_snapshot!(said, @"track: run RUN is running on octo/hello#1: wait for it, or end it with `/track cancel` there");
+    world.signal("go");
+    world.settle().await;
+
+    let files = world.runner_root().join("runs").join(run.id.to_string());
+    assert!(files.exists());
+    let done = discard(&world, "Octo/Hello#1").await;
+    assert!(done.status.success(), "{:?}", printed(&done));
+    insta::assert_snapshot!(printed(&done).0, @"Octo/Hello#1: the history of 1 run is discarded. The server removes its files from 1 runner");
+    assert_eq!(world.runs().await.len(), 0);
+    world.comment(MAINTAINER, issue, "/track why").await;
+    world.settle().await;
+    world.until("its files are gone", async || !files.exists()).await;
+    let why = world.said(issue).pop().expect("an answer");
+    assert!(why.contains("The history of 1 run is discarded."), "{why}");
+
+    for place in [place.as_str(), "octo/hello#99", "octo/other#1"] {
+        let again = discard(&world, place).await;
+        assert_eq!(again.status.code(), Some(1));
+        let said = printed(&again).1;
+        assert_eq!(said, format!("track: no run is kept of {place}, so there is nothing to discard\n"));
+    }
 }
 
 #[tokio::test]

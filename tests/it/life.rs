@@ -1,8 +1,9 @@
 //! How threads end, and what ends with them.
 
+use sqlx::Row as _;
 use track::model::{LineState, Number, Outcome, Status};
 
-use crate::harness::{MAINTAINER, REPO, World};
+use crate::harness::{MAINTAINER, REPO, STRANGER, World};
 
 const SLOW: &str = r#"say working; await go; commit "f-$TRACK_RUN_ID" x "feat: x"; answer_all answered "Did." ; [ "$TRACK_KIND" != task ] || answer succeeded "Did." "feat: x""#;
 
@@ -28,6 +29,21 @@ async fn decided(world: &World, number: Number) -> String {
     newest.iter().map(|decision| decision.reason.as_str()).collect::<Vec<_>>().join(" ")
 }
 
+/// What is recorded of an issue or pull request, by the way or not, newest first.
+async fn recorded(world: &World, number: Number) -> String {
+    let repository = world.runs().await[0].repository;
+    let mut conn = world.db().read().await.expect("the database");
+    let newest = track::db::decisions::newest(&mut conn, repository, number, 50).await.expect("decisions");
+    newest.iter().map(|decision| format!("{}\n", decision.detail)).collect()
+}
+
+/// What `/track why` answers there.
+async fn why(world: &World, number: Number) -> String {
+    world.comment(MAINTAINER, number, "/track why").await;
+    world.settle_soon().await;
+    world.said(number).pop().expect("an answer")
+}
+
 // B40
 #[tokio::test]
 async fn closing_the_issue_ends_its_run_and_removes_its_files() {
@@ -40,7 +56,7 @@ async fn closing_the_issue_ends_its_run_and_removes_its_files() {
     assert!(world.only_comment(issue).starts_with("🛑 **Canceled** by mona; 0 processes left."));
     let workspace = world.runner_root().join("threads").join(run.thread.to_string());
     world.until("its files are gone", async || !workspace.exists()).await;
-    world.until("it is noted", async || decided(&world, issue).await.contains("cleaned_up")).await;
+    world.until("it is recorded", async || decided(&world, issue).await.contains("cleaned_up")).await;
     world.comment(MAINTAINER, issue, "/track dispatch").await;
     world.settle_soon().await;
     assert!(world.said(issue)[1].contains("Reopen it first"), "{:?}", world.said(issue));
@@ -77,6 +93,9 @@ async fn an_issue_that_is_opened_again_can_be_asked_for_again() {
     world.settle_soon().await;
     world.sim.reopen(REPO, MAINTAINER, issue).await.expect("open");
     world.settle_soon().await;
+    let told = why(&world, issue).await;
+    assert!(told.contains(&format!("#{issue} is open; it can be asked for again")), "{told}");
+    assert!(told.contains(&format!("#{issue} is closed: 1 run ended")), "{told}");
     world.signal("go");
     world.comment(MAINTAINER, issue, "/track dispatch").await;
     world.settle_soon().await;
@@ -109,12 +128,25 @@ async fn an_issue_that_is_deleted_or_moved_away_ends_its_run() {
     }
 }
 
-// T11
+/// What is recorded of the App itself, oldest first: which repositories it reaches, and that it is installed at all.
+async fn told_of_the_app(world: &World) -> Vec<(String, String)> {
+    let mut conn = world.db().read().await.expect("the database");
+    let rows =
+        sqlx::query("select reason, detail from decision where number is null and verdict = 'noted' order by id");
+    let rows = rows.fetch_all(&mut *conn).await.expect("decisions");
+    rows.iter().map(|row| (row.get("reason"), row.get("detail"))).collect()
+}
+
+// T11, B27
 #[tokio::test]
-async fn without_the_app_nothing_goes_on() {
-    for how in ["uninstalled", "suspended", "removed"] {
+async fn without_the_app_nothing_goes_on_and_with_it_everybody_can_read_why() {
+    for (how, word, again) in [
+        ("uninstalled", "uninstalled", "installed"),
+        ("suspended", "suspended", "unsuspended"),
+        ("removed", "repositories_removed", "repositories_added"),
+    ] {
         let world = World::new().await;
-        at_work(&world).await;
+        let issue = at_work(&world).await;
         match how {
             "uninstalled" => world.sim.uninstall("octo"),
             "suspended" => world.sim.suspend("octo").await,
@@ -126,42 +158,124 @@ async fn without_the_app_nothing_goes_on() {
                 only_run(&world).await.status == Status::Done
             })
             .await;
-        assert_eq!(only_run(&world).await.outcome, Some(Outcome::Canceled), "{how}");
+        let run = only_run(&world).await;
+        assert_eq!(run.outcome, Some(Outcome::Canceled), "{how}");
+        assert_eq!(
+            told_of_the_app(&world).await,
+            [(word.to_owned(), format!("the App on octo: {word}; 1 run ended"))],
+            "{how}"
+        );
+        match how {
+            "uninstalled" => world.sim.reinstall("octo"),
+            "suspended" => world.sim.unsuspend("octo").await,
+            _ => world.sim.add_to_installation(REPO).await.expect("added"),
+        }
+        world.settle_soon().await;
+        let told = told_of_the_app(&world).await;
+        let back = (again.to_owned(), format!("the App on octo: {again}; 0 runs ended"));
+        assert_eq!(told.last(), Some(&back), "{how}");
+        let why = why(&world, issue).await;
+        assert!(why.contains(&format!("the App on octo: {word}; run ")), "{how}: {why}");
     }
 }
 
-// B25
+// T05
 #[tokio::test]
-async fn merging_ends_what_reviews_had_started() {
+async fn a_suspension_that_is_over_by_now_ends_nothing() {
     let world = World::new().await;
-    world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
-    world.work_on("Say hello", "").await;
-    let pull = world.sim.pulls(REPO)[0].number;
-    world.agent(SLOW);
-    world.sim.review(REPO, MAINTAINER, pull, "COMMENTED", "More.", &[]).await.expect("a review");
-    world.until_started(2).await;
-    world.sim.merge_pull(REPO, MAINTAINER, pull).await.expect("merged");
+    world.sim.suspend("octo").await;
+    let (_, suspend) = world.sent("installation").await;
+    assert_eq!(suspend["action"], "suspend");
+    world.sim.unsuspend("octo").await;
+    world.settle().await;
+    let issue = at_work(&world).await;
+    assert_eq!(world.post("a-late-suspension", "installation", &suspend).await, 202);
+    world.until("it is handled", async || told_of_the_app(&world).await.len() == 3).await;
+    let told = ("suspended".to_owned(), "the App on octo: suspended; 0 runs ended".to_owned());
+    assert_eq!(told_of_the_app(&world).await[2], told);
+    world.signal("go");
     world.settle_soon().await;
-    let run = world.runs().await.remove(0);
-    assert_eq!((run.automatic, run.outcome), (true, Some(Outcome::Canceled)));
+    assert_eq!(only_run(&world).await.outcome, Some(Outcome::Succeeded));
+    assert!(!decided(&world, issue).await.contains("suspended"));
+}
+
+/// An issue whose work is done, its pull request, and a follow-up at work that somebody asked for or a review started.
+async fn following_up(world: &World, commanded: bool) -> (Number, Number) {
+    world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
+    let issue = world.work_on("Say hello", "").await;
+    let pull = world.sim.pulls(REPO)[0].number;
+    // Whatever becomes of the pull request says nothing of the issue.
+    world.sim.edit_issue(REPO, MAINTAINER, pull, ("feat: hello", "A part of it.")).await.expect("edited");
+    world.agent(SLOW);
+    if commanded {
+        world.comment(MAINTAINER, pull, "/track followup more").await;
+    } else {
+        world.sim.review(REPO, MAINTAINER, pull, "COMMENTED", "More.", &[]).await.expect("a review");
+    }
+    world.until_started(2).await;
+    (issue, pull)
+}
+
+async fn line_state(world: &World, run: &track::db::runs::Run) -> LineState {
     let mut conn = world.db().read().await.expect("the database");
-    let line = track::db::lines::get(&mut conn, run.line.expect("a line")).await.expect("it is there");
-    assert_eq!(line.state, LineState::Merged);
+    track::db::lines::get(&mut conn, run.line.expect("a line")).await.expect("it is there").state
+}
+
+// B25, B40
+#[tokio::test]
+async fn merging_or_closing_the_pull_request_ends_follow_ups() {
+    for (commanded, merged) in [(true, true), (false, true), (true, false), (false, false)] {
+        let world = World::new().await;
+        let (issue, pull) = following_up(&world, commanded).await;
+        if merged {
+            world.sim.merge_pull(REPO, MAINTAINER, pull).await.expect("merged");
+        } else {
+            world.sim.close(REPO, MAINTAINER, pull).await.expect("closed");
+        }
+        world.settle_soon().await;
+        let run = world.runs().await.remove(0);
+        assert_eq!((run.automatic, run.outcome), (!commanded, Some(Outcome::Canceled)), "merged: {merged}");
+        let (state, word) = if merged { (LineState::Merged, "merged") } else { (LineState::Closed, "closed") };
+        assert_eq!(line_state(&world, &run).await, state);
+        let why = why(&world, issue).await;
+        let told = format!("pull request #{pull} is {word}; the next dispatch opens a new line, and 1 run ended");
+        assert!(why.contains(&told), "{why}");
+    }
 }
 
 #[tokio::test]
-async fn work_whose_branch_was_merged_and_deleted_meanwhile_begins_a_line_of_its_own() {
+async fn a_pull_request_that_is_opened_again_is_gone_on_with() {
+    let world = World::new().await;
+    let (issue, pull) = following_up(&world, true).await;
+    world.sim.close(REPO, MAINTAINER, pull).await.expect("closed");
+    world.settle_soon().await;
+    world.sim.reopen(REPO, MAINTAINER, pull).await.expect("open");
+    world.settle_soon().await;
+    let closed = world.runs().await.remove(0);
+    assert_eq!(line_state(&world, &closed).await, LineState::Open);
+    let why = why(&world, issue).await;
+    assert!(why.contains(&format!("pull request #{pull} is open again; the next dispatch goes on with it")), "{why}");
+    world.signal("go");
+    world.comment(MAINTAINER, issue, "/track dispatch").await;
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.line), (Some(Outcome::Succeeded), closed.line), "{:?}", run.detail);
+}
+
+#[tokio::test]
+async fn a_task_whose_branch_was_merged_and_deleted_meanwhile_begins_a_line_of_its_own() {
     let world = World::new().await;
     world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
     let issue = world.work_on("Say hello", "").await;
     let first = world.sim.pulls(REPO).remove(0);
     world.agent(SLOW);
-    world.comment(MAINTAINER, issue, "/track followup more").await;
+    world.comment(MAINTAINER, issue, "/track dispatch more").await;
     world.until_started(2).await;
     // Merged without closing the issue, which would end the run.
     world.sim.edit_issue(REPO, MAINTAINER, first.number, ("feat: hello", "A part of it.")).await.expect("edited");
     world.sim.merge_pull(REPO, MAINTAINER, first.number).await.expect("merged");
     world.sim.delete_branch(REPO, MAINTAINER, &first.head_ref).await.expect("deleted");
+    world.sim.settled().await;
     world.signal("go");
     world.settle_soon().await;
     let run = world.runs().await.remove(0);
@@ -243,18 +357,52 @@ async fn what_changes_nothing_leaves_a_record() {
     let world = World::new().await;
     world.agent(r#"commit hello.txt hello "feat: hello"; answer succeeded "Did." "feat: hello""#);
     let issue = world.work_on("Say hello", "").await;
-    let pull = world.sim.pulls(REPO)[0].number;
+    let pull = world.sim.pulls(REPO).remove(0);
     world.sim.lock_issue(REPO, MAINTAINER, issue).await.expect("locked");
-    world.sim.set_draft(REPO, MAINTAINER, pull, true).await.expect("a draft");
-    world.sim.unlabel(REPO, MAINTAINER, issue, "track").await.ok();
+    world.sim.set_draft(REPO, MAINTAINER, pull.number, true).await.expect("a draft");
+    world.sim.label(REPO, MAINTAINER, issue, "soon").await.expect("a label");
+    world.sim.unlabel(REPO, MAINTAINER, issue, "soon").await.expect("it was on");
     world.settle_soon().await;
     assert_eq!(world.runs().await.len(), 1);
-    let repository = world.runs().await[0].repository;
-    let mut conn = world.db().read().await.expect("the database");
-    for (number, word) in [(issue, "locked"), (pull, "converted_to_draft")] {
-        let newest = track::db::decisions::newest(&mut conn, repository, number, 50).await.expect("decisions");
-        assert!(newest.iter().any(|decision| decision.detail.contains(word)), "{word}: {newest:?}");
+    for (number, words) in [
+        (issue, "issues.locked starts nothing"),
+        (issue, "the label is not the trigger label"),
+        (issue, "taking a label off starts nothing"),
+        (pull.number, "pull_request.converted_to_draft starts nothing"),
+    ] {
+        assert!(recorded(&world, number).await.contains(words), "{words}");
     }
+}
+
+#[tokio::test]
+async fn taking_the_label_off_does_not_end_what_it_began() {
+    let world = World::new().await;
+    // The bot takes the label off when it has obeyed, so it is put on again for a person to take it off.
+    let issue = at_work(&world).await;
+    world.until("the label is taken off", async || world.labels(issue).is_empty()).await;
+    world.sim.settled().await;
+    let before = recorded(&world, issue).await.matches("taking a label off starts nothing").count();
+    world.sim.label(REPO, STRANGER, issue, "track").await.expect("a label");
+    world.sim.unlabel(REPO, MAINTAINER, issue, "track").await.expect("it was on");
+    let off = async || recorded(&world, issue).await.matches("taking a label off starts nothing").count();
+    world.until("it is recorded", async || off().await > before).await;
+    assert_eq!(only_run(&world).await.status, Status::Running);
+    world.signal("go");
+    world.settle_soon().await;
+    assert_eq!(only_run(&world).await.outcome, Some(Outcome::Succeeded));
+}
+
+#[tokio::test]
+async fn a_branch_that_is_deleted_closes_its_pull_request() {
+    let world = World::new().await;
+    let (issue, pull) = following_up(&world, true).await;
+    let branch = world.sim.pulls(REPO).remove(0).head_ref;
+    world.sim.delete_branch(REPO, MAINTAINER, &branch).await.expect("deleted");
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, line_state(&world, &run).await), (Some(Outcome::Canceled), LineState::Closed));
+    let why = why(&world, issue).await;
+    assert!(why.contains(&format!("pull request #{pull} is closed; the next dispatch opens a new line")), "{why}");
 }
 
 #[tokio::test]
@@ -265,6 +413,8 @@ async fn a_pull_request_that_leads_elsewhere_by_now_is_gone_on_with_there() {
     let pull = world.sim.pulls(REPO)[0].number;
     world.sim.commit_file(REPO, "next", "hello.txt", "something else\n").await.expect("a branch");
     world.sim.retarget(REPO, MAINTAINER, pull, "next").await.expect("another base");
+    world.settle_soon().await;
+    assert!(recorded(&world, pull).await.contains("edits start nothing"), "{}", recorded(&world, pull).await);
     world.agent(r#"commit more.txt more "feat: more"; answer succeeded "Did more.""#);
     world.comment(MAINTAINER, pull, "/track followup more").await;
     world.settle_soon().await;
@@ -289,4 +439,54 @@ async fn a_renamed_repository_is_the_same_and_an_archived_one_takes_nothing() {
     world.sim.comment("octo/hi", MAINTAINER, issue, "/track followup more").await.ok();
     world.settle_soon().await;
     assert_eq!(world.runs().await.len(), 2);
+    let told =
+        ("repository_archived".to_owned(), "the repository octo/hi: repository_archived; 0 runs ended".to_owned());
+    assert_eq!(told_of_the_app(&world).await, [told]);
+}
+
+#[tokio::test]
+async fn a_repository_that_takes_nothing_any_more_ends_what_is_at_work_for_it() {
+    for how in ["archived", "deleted"] {
+        let world = World::new().await;
+        let issue = at_work(&world).await;
+        match how {
+            "archived" => world.sim.set_archived(REPO, true).expect("archived"),
+            _ => world.sim.delete_repository(REPO).await.expect("deleted"),
+        }
+        world
+            .until("the run is over", async || {
+                world.pass(1_000);
+                only_run(&world).await.status == Status::Done
+            })
+            .await;
+        let run = only_run(&world).await;
+        assert_eq!((run.outcome, run.left_processes), (Some(Outcome::Canceled), Some(0)), "{how}");
+        let what = format!("the repository octo/hello: repository_{how}");
+        let told = (format!("repository_{how}"), format!("{what}; 1 run ended"));
+        assert_eq!(told_of_the_app(&world).await, [told]);
+        assert!(recorded(&world, issue).await.contains(&format!("{what}; run {} ended", run.id)), "{how}");
+    }
+}
+
+// T05
+#[tokio::test]
+async fn a_repository_that_is_in_use_again_keeps_its_runs() {
+    let world = World::new().await;
+    at_work(&world).await;
+    world.sim.set_webhook_url(None);
+    world.sim.set_archived(REPO, true).expect("archived");
+    world.sim.set_archived(REPO, false).expect("in use again");
+    world.sim.set_webhook_url(Some(&format!("http://{}/webhooks/github", world.bot().address())));
+    let (_, body) = world.sent("issues").await;
+    let late = serde_json::json!({
+        "action": "archived",
+        "repository": body["repository"],
+        "installation": body["installation"],
+        "sender": body["sender"],
+    });
+    assert_eq!(world.post("a-late-archival", "repository", &late).await, 202);
+    world.until("it is handled", async || told_of_the_app(&world).await.len() == 1).await;
+    world.signal("go");
+    world.settle_soon().await;
+    assert_eq!(only_run(&world).await.outcome, Some(Outcome::Succeeded));
 }

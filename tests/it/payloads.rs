@@ -39,6 +39,7 @@ fn kind(event: &Event) -> &'static str {
         },
         Event::Life(_) => "life",
         Event::Installation(_) => "installation",
+        Event::Repository(_) => "repository",
         Event::Ignored { .. } => "ignored",
     }
 }
@@ -64,7 +65,8 @@ fn every_example_is_read_as_what_it_is() {
         ("said in a review comment", 3),
         ("life", 7),
         ("installation", 9),
-        ("ignored", 287),
+        ("repository", 3),
+        ("ignored", 284),
     ]);
     assert_eq!(counts, expected);
 }

@@ -107,6 +107,28 @@ async fn each_night_the_bot_tidies_up() {
     assert!(world.runs().await.iter().all(|run| run.status == Status::Done));
 }
 
+#[tokio::test]
+async fn the_mirror_of_a_repository_that_is_gone_goes_a_month_after_its_last_run() {
+    let world = World::new().await;
+    finished(&world, "Say hello").await;
+    let run = world.runs().await.remove(0);
+    let mirror = world.home().join("mirrors").join(format!("{}.git", run.repository));
+    let look = async || tidy::look(world.bot().context()).await.expect("a look");
+    look().await;
+    world.clock.advance(31 * DAY);
+    look().await;
+    assert!(mirror.exists(), "the App reaches the repository");
+    finished(&world, "Say more").await;
+    world.sim.delete_repository(REPO).await.expect("deleted");
+    world.clock.advance(29 * DAY);
+    look().await;
+    assert!(mirror.exists(), "it may come back");
+    world.clock.advance(2 * DAY);
+    look().await;
+    world.until("it is gone", async || !mirror.exists()).await;
+    assert_eq!(world.runs().await.len(), 2, "the history stays");
+}
+
 // B43
 #[tokio::test]
 async fn a_reset_leaves_nothing_and_waits_for_what_is_not_over() {

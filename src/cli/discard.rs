@@ -1,0 +1,64 @@
+//! `track discard`.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+use super::Program;
+use super::api::{DiscardRequest, Discarded};
+use super::client::reach;
+use crate::config::Config;
+use crate::model::{Number, RepoName};
+
+/// What can be said to it; its help stands in [`super::Command`].
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  track discard octo/hello#7    the issue, or a pull request of the bot's for it
+
+`/track discard` on the issue does the same. What comes next: `/track dispatch` there begins anew.")]
+pub struct DiscardArgs {
+    /// The issue or pull request
+    #[arg(value_name = "OWNER/NAME#NUMBER")]
+    thread: Place,
+}
+
+/// An issue or pull request with its repository.
+#[derive(Clone, Debug)]
+struct Place {
+    repository: RepoName,
+    number: Number,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (repository, number) =
+            text.rsplit_once('#').ok_or("an issue or pull request is named like `octo/hello#7`")?;
+        let repository = repository.parse().map_err(|error| format!("{error}"))?;
+        match number.parse() {
+            Ok(number) if number > 0 => Ok(Self { repository, number: Number(number) }),
+            _ => Err(format!("{number} is no number of an issue or pull request")),
+        }
+    }
+}
+
+/// Asks and prints.
+pub async fn run(args: DiscardArgs, config: &Config, program: &dyn Program) -> anyhow::Result<()> {
+    let Place { repository, number } = args.thread;
+    let place = format!("{repository}#{number}");
+    let client = reach(config, program).await?;
+    let done: Discarded = client.post("/api/v1/discard", &DiscardRequest { repository, number }).await?;
+    println!("{place}: {}", told(done));
+    Ok(())
+}
+
+fn told(done: Discarded) -> String {
+    let count = |n: u64, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
+    let forgotten = format!("the history of {} is discarded", count(done.runs, "run"));
+    match done.runners {
+        0 => forgotten,
+        runners => format!("{forgotten}. The server removes its files from {}", count(runners, "runner")),
+    }
+}
