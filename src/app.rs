@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use crate::admin;
 use crate::api::{self, ApiState};
 use crate::cli::AppFacts;
-use crate::config::{Config, merge_runners};
+use crate::config::{Config, RunnerConfig, merge_runners};
 use crate::context::{Active, Context, Recent, Wake};
 use crate::db::{self, Db};
 use crate::git::Mirrors;
@@ -235,6 +235,26 @@ impl Drop for Instance {
     }
 }
 
+/// Why a runner whose host, user or root is another one since the last start cannot be used: on the new place its runs would seem
+/// to be gone, and be taken for dead (B44).
+async fn moved_while_in_use(db: &Db, runner: &RunnerConfig, from_file: bool) -> Result<Option<String>> {
+    let key = format!("runner_place:{}", runner.name);
+    let place = serde_json::to_string(&(&runner.host, &runner.user, &runner.root))?;
+    let before = db::settings::get(&mut *db.read().await?, &key).await?;
+    if before.as_ref() == Some(&place) {
+        return Ok(None);
+    }
+    if let (Some(before), true, Some(why)) = (before, from_file, api::in_use(db, &runner.name).await?) {
+        return Ok(Some(format!(
+            "its host, user and root were {before} and are {place} now, but {why}. Put the former values back until then"
+        )));
+    }
+    let mut tx = db.begin().await?;
+    db::settings::set(&mut tx, &key, &place).await?;
+    tx.commit().await?;
+    Ok(None)
+}
+
 impl Base {
     async fn open(config: Config, clock: Clock) -> Result<Self> {
         let home = config.home.clone();
@@ -253,6 +273,12 @@ impl Base {
         let runners = Arc::new(Pool::new(&home, &instance).hiding(&config.secret_files));
         for runner in merge_runners(config.runners.clone(), stored)? {
             let name = runner.name.clone();
+            // One that was added by command cannot be moved without being removed first.
+            let from_file = config.runners.iter().any(|other| other.name == name);
+            if let Some(why) = moved_while_in_use(&db, &runner, from_file).await? {
+                error!("runner {name} is left out: {why}");
+                continue;
+            }
             if let Err(error) = runners.add(runner).await {
                 error!("runner {name} cannot be used: {error:#}");
             }

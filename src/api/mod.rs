@@ -164,7 +164,7 @@ async fn add_runner(State(state): State<ApiState>, Json(runner): Json<RunnerConf
 
 /// That another runner has this name; with what keeps it from being removed first.
 async fn is_there(state: &ApiState, name: &str) -> anyhow::Result<Refused> {
-    let in_use = in_use(state, name).await?.map(|why| format!(". But {why}")).unwrap_or_default();
+    let in_use = in_use(&state.db, name).await?.map(|why| format!(". But {why}")).unwrap_or_default();
     let why = format!(
         "there is a runner {name} already. With its host, user, port and root, its host key is pinned anew; \
          for all else, `track runner remove` forgets it{in_use}"
@@ -277,16 +277,16 @@ async fn reset_runner(State(state): State<ApiState>, Path(name): Path<String>) -
 
 /// Refuses, naming them, while runs are on a runner or on their way to it, and while it may have results of runs that are over.
 async fn refuse_in_use(state: &ApiState, name: &str) -> Result<(), Refused> {
-    match in_use(state, name).await? {
+    match in_use(&state.db, name).await? {
         Some(why) => Err(Refused(StatusCode::CONFLICT, why)),
         None => Ok(()),
     }
 }
 
-/// What keeps a runner from being removed or emptied.
-async fn in_use(state: &ApiState, name: &str) -> anyhow::Result<Option<String>> {
+/// What keeps a runner from being removed, emptied or moved.
+pub(crate) async fn in_use(db: &Db, name: &str) -> anyhow::Result<Option<String>> {
     let (mut live, mut unsettled) = {
-        let mut conn = state.db.read().await?;
+        let mut conn = db.read().await?;
         (db::runs::live(&mut conn).await?, db::runs::unsettled(&mut conn).await?)
     };
     live.retain(|run| run.runner.as_deref() == Some(name) && run.status != Status::Queued);

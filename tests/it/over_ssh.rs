@@ -335,3 +335,25 @@ async fn whoever_begins_anew_does_not_wait_for_a_runner_that_is_away() {
     assert_eq!((runs[0].outcome, runs[1].outcome), (Some(Outcome::Succeeded), Some(Outcome::Lost)));
     assert_eq!(world.sim.pulls(REPO).len(), 1);
 }
+
+// B44
+#[tokio::test]
+async fn a_runner_is_not_moved_under_its_runs() {
+    let mut world = World::over_ssh().await;
+    let issue = at_work(&world).await;
+    world.stop().await;
+    let root = std::mem::replace(&mut world.config.runners[0].root, "~/elsewhere".to_owned());
+    world.start().await;
+    assert!(world.bot().context().runners.get("ssh-1").is_none());
+    until_out_of_sight(&world).await;
+    world.stop().await;
+    world.config.runners[0].root = root;
+    world.start().await;
+    world.signal("go");
+    world.settle_soon().await;
+    assert!(world.only_comment(issue).starts_with("✅ **Done**: #2"), "{}", world.only_comment(issue));
+    world.stop().await;
+    world.config.runners[0].root = "~/elsewhere".to_owned();
+    world.start().await;
+    assert!(world.bot().context().runners.get("ssh-1").is_some(), "nothing is there any more that could be lost");
+}
