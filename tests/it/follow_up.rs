@@ -403,7 +403,9 @@ async fn a_request_during_a_run_is_kept_and_takes_the_reviews_along() {
     world.comment(MAINTAINER, pull, "/track followup with a test").await;
     review(&world, pull, "And louder.\n\n/track followup and a changelog", &[("hello.txt", 1, "Here.")]).await;
     world.until("all are kept", async || waiting(&world).await == 3).await;
-    insta::assert_snapshot!(world.said(pull).pop().expect("an answer"), @"Run `RUN` is still running here. This is kept, and becomes a follow-up when it is over.");
+    let kept = || world.said(pull).into_iter().find(|text| text.contains("kept"));
+    world.until("it is said", async || kept().is_some()).await;
+    insta::assert_snapshot!(kept().expect("an answer"), @"Run `RUN` is still running here. This is kept, and becomes a follow-up when it is over.");
     world.signal("go");
     world.settle_soon().await;
     world.until("the follow-up", async || world.runs().await.len() == 3).await;
