@@ -115,7 +115,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
     let address = listener.local_addr()?;
     let serving = vec![
         tokio::spawn(http::serve(listener, router, Limits::default(), stop.clone())),
-        base.serve_socket(stop.clone())?,
+        base.serve_socket(stop.clone(), Some(context.clone()))?,
     ];
     let broken = CancellationToken::new();
     let worker = |name, task: fn(Arc<Context>) -> BoxFuture<'static, ()>| {
@@ -223,7 +223,7 @@ impl Instance {
     pub async fn open(config: Config) -> Result<Self> {
         let base = Base::open(config, Clock::System).await?;
         let stop = CancellationToken::new();
-        base.serve_socket(stop.clone())?;
+        base.serve_socket(stop.clone(), None)?;
         Ok(Self { stop, socket: base.socket.clone(), _base: base })
     }
 }
@@ -288,7 +288,7 @@ impl Base {
         Ok(Self { config, db, runners, clock, epoch, slots_changed: Arc::default(), socket, _lock: lock })
     }
 
-    fn serve_socket(&self, stop: CancellationToken) -> Result<JoinHandle<()>> {
+    fn serve_socket(&self, stop: CancellationToken, context: Option<Arc<Context>>) -> Result<JoinHandle<()>> {
         // We hold the lock, so a socket that is there was left behind by a process that was killed.
         match fs::remove_file(&self.socket) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -305,6 +305,7 @@ impl Base {
             runners: self.runners.clone(),
             clock: self.clock.clone(),
             slots_changed: self.slots_changed.clone(),
+            context,
         });
         Ok(tokio::spawn(http::serve(listener, router, Limits::default(), stop)))
     }

@@ -2,6 +2,8 @@
 //!
 //! The socket is readable and writable by the bot's own account alone, which is the whole of its access control.
 
+mod reviews;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +20,11 @@ use crate::cli::api::{
     Added, Check, DiscardRequest, Discarded, HostKey, HostKeyQuery, PublicKey, Refusal, Removed, RunRow, RunnerRow,
 };
 use crate::config::{Config, RunnerConfig, Transport};
+use crate::context::Context;
 use crate::db::decisions::Decision;
 use crate::db::runs::Run;
 use crate::db::{self, Db};
-use crate::model::{Clock, Number, RepoName, Status};
+use crate::model::{Clock, Number, RepoName, RunId, Status};
 use crate::report::wording;
 use crate::run::{discard, tidy};
 use crate::runner::pool::Pool;
@@ -46,6 +49,8 @@ pub struct ApiState {
     pub clock: Clock,
     /// Tells the scheduler that slots changed.
     pub slots_changed: Arc<tokio::sync::Notify>,
+    /// What the workers share; none work where a subcommand answers itself.
+    pub context: Option<Arc<Context>>,
 }
 
 /// The routes.
@@ -59,6 +64,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/hostkey", post(host_key))
         .route("/api/v1/key", get(public_key))
         .route("/api/v1/runs", get(runs))
+        .route("/api/v1/runs/{run}", get(one_run))
+        .route("/api/v1/reviews", post(reviews::ask))
         .route("/api/v1/discard", post(discard_thread))
         .with_state(state)
 }
@@ -97,6 +104,11 @@ impl ApiState {
 
     fn is_from_file(&self, name: &str) -> bool {
         self.config.runners.iter().any(|runner| runner.name == name)
+    }
+
+    /// Address of GitHub's pages.
+    fn server_url(&self) -> &str {
+        self.config.github.as_ref().map_or("https://github.com", |github| &github.server_url)
     }
 }
 
@@ -339,6 +351,20 @@ async fn runs(State(state): State<ApiState>, Query(query): Query<RunsQuery>) -> 
     Ok(Json(rows))
 }
 
+async fn one_run(State(state): State<ApiState>, Path(run): Path<String>) -> Result<Json<RunRow>, Refused> {
+    let unknown =
+        || Refused(StatusCode::NOT_FOUND, format!("there is no run {run}; `track runs` shows those there are"));
+    let id: RunId = run.parse().map_err(|_| unknown())?;
+    let mut conn = state.db.read().await?;
+    let run = match db::runs::get(&mut conn, id).await {
+        Err(sqlx::Error::RowNotFound) => return Err(unknown()),
+        run => run?,
+    };
+    let repository = db::repositories::get(&mut conn, run.repository).await?;
+    let markdown = repository.and_then(|repository| reviews::markdown(&state, &run, &repository.name));
+    Ok(Json(RunRow { markdown, ..row(&state, &mut conn, run).await? }))
+}
+
 /// Forgets the history of an issue or pull request, as `/track discard` does there.
 async fn discard_thread(
     State(state): State<ApiState>,
@@ -376,7 +402,7 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         Some(line) => Some(db::lines::get(conn, line).await?.branch),
         None => None,
     };
-    let server = state.config.github.as_ref().map_or("https://github.com", |github| &github.server_url);
+    let server = state.server_url();
     let said = |what: &str| Some(run.answer.as_ref()?.get(what)?.as_str()?.to_owned());
     Ok(RunRow {
         id: run.id.to_string(),
@@ -385,6 +411,8 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         status: run.status.to_string(),
         outcome: run.outcome.map(|outcome| outcome.to_string()),
         reason: run.reason.map(|reason| reason.to_string()),
+        review_url: run.review_url,
+        markdown: None,
         summary: said("summary"),
         notes: said("notes"),
         detail: run.detail.filter(|detail| !detail.is_empty()),

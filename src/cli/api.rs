@@ -12,6 +12,8 @@
 //! | `GET /api/v1/key` | [`PublicKey`] |
 //! | `POST /api/v1/discard` with a [`DiscardRequest`] | [`Discarded`] |
 //! | `GET /api/v1/runs?repo=&thread=&limit=` | list of [`RunRow`], newest first |
+//! | `GET /api/v1/runs/{run}` | [`RunRow`], with its Markdown |
+//! | `POST /api/v1/reviews` with a [`ReviewRequest`] | [`ReviewQueued`] |
 //!
 //! A refusal is any other status with a [`Refusal`].
 
@@ -102,6 +104,36 @@ pub struct Discarded {
     pub runners: u64,
 }
 
+/// A pull request that is to be reviewed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReviewRequest {
+    /// Its page.
+    pub url: String,
+    /// Login of who asks; `None`: the first whom the configuration names.
+    pub requester: Option<String>,
+    /// The agent that reviews.
+    pub agent: Option<String>,
+    /// The model to ask the agent for.
+    pub model: Option<String>,
+    /// The runner that it is to run on.
+    pub runner: Option<String>,
+    /// What the reviewer is to mind.
+    pub instructions: String,
+}
+
+/// A review that is queued.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReviewQueued {
+    /// Its run.
+    pub run: String,
+    /// `owner/name`.
+    pub repository: String,
+    /// Number of the pull request.
+    pub number: i64,
+    /// Login of who asked.
+    pub requester: String,
+}
+
 /// One run in a list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -132,6 +164,11 @@ pub struct RunRow {
     pub branch: Option<String>,
     /// Address of the pull request, where there is one.
     pub pull_request: Option<String>,
+    /// Address of the review, once GitHub has confirmed it.
+    pub review_url: Option<String>,
+    /// The whole review as Markdown; where one run is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub markdown: Option<String>,
     /// The agent's summary.
     pub summary: Option<String>,
     /// What else the agent says.

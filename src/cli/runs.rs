@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::str::FromStr;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::Program;
@@ -21,6 +21,7 @@ use crate::model::{Clock, Millis, RepoName, RunId};
 Examples:
   track runs                                     the last 20
   track runs --thread octo/hello#7               all that happened there, in full
+  track runs --run 01ARZ3NDEKTSV4RRFFQ69G5FAV    one run in full; with --markdown, its review as it can be pasted
   track runs --log 01ARZ3NDEKTSV4RRFFQ69G5FAV    what the agent of a run printed
   track runs --json | jq '.[].pull_request'      for scripts
 
@@ -34,8 +35,16 @@ pub struct RunsArgs {
     #[arg(long)]
     thread: Option<ThreadName>,
 
+    /// Only this run, in full
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["repo", "thread", "limit"])]
+    run: Option<RunId>,
+
+    /// Print the review of that run as Markdown, every finding in it
+    #[arg(long, requires = "run", conflicts_with = "json")]
+    markdown: bool,
+
     /// Print what the agent of this run printed so far, with the times (UTC) at which it did
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["repo", "thread", "limit", "json"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["repo", "thread", "limit", "json", "run"])]
     log: Option<RunId>,
 
     /// At most this many
@@ -80,11 +89,19 @@ pub async fn run(
     if args.repo.is_some() && args.thread.as_ref().is_some_and(|thread| thread.repo.is_some()) {
         bail!("--thread names the repository already: leave --repo out");
     }
-    let rows: Vec<RunRow> = reach(config, program).await?.get(&path(args)).await?;
-    if args.json {
+    let client = reach(config, program).await?;
+    let rows: Vec<RunRow> = match args.run {
+        Some(run) => vec![client.get(&format!("/api/v1/runs/{run}")).await?],
+        None => client.get(&path(args)).await?,
+    };
+    if args.markdown {
+        let markdown = rows.first().and_then(|row| row.markdown.as_deref());
+        let markdown = markdown.context("that run has no review: it is no review, or it has not come to one")?;
+        write!(out, "{}", as_lines(markdown))?;
+    } else if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
     } else {
-        let render = if args.thread.is_some() { in_full } else { render };
+        let render = if args.thread.is_some() || args.run.is_some() { in_full } else { render };
         write!(out, "{}", render(&rows, Clock::System.now()))?;
     }
     Ok(())
@@ -113,7 +130,8 @@ fn render(rows: &[RunRow], now: Millis) -> String {
         .iter()
         .map(|row| {
             let took = row.started_at.map(|from| length(row.finished_at.unwrap_or(now) - from));
-            let shown = row.pull_request.as_ref().or(row.summary.as_ref()).or(row.reason.as_ref());
+            let shown =
+                row.pull_request.as_ref().or(row.review_url.as_ref()).or(row.summary.as_ref()).or(row.reason.as_ref());
             vec![
                 format!("{} ago", length(now - row.queued_at)),
                 format!("{}#{}", row.repository, row.number),
@@ -131,8 +149,14 @@ fn render(rows: &[RunRow], now: Millis) -> String {
     table(&["asked", "thread", "kind", "state", "agent", "runner", "took", "cost", "run", "result"], &cells)
 }
 
+/// Markdown of somebody else's, to be copied: its lines and tabs stay.
+pub(super) fn as_lines(text: &str) -> String {
+    let shown = |line: &str| line.split('\t').map(visible).collect::<Vec<_>>().join("\t");
+    text.lines().map(|line| format!("{}\n", shown(line))).collect()
+}
+
 /// Every run with all that is known of it.
-fn in_full(rows: &[RunRow], now: Millis) -> String {
+pub(super) fn in_full(rows: &[RunRow], now: Millis) -> String {
     if rows.is_empty() {
         return NO_RUNS.to_owned();
     }
@@ -163,6 +187,7 @@ fn one_in_full(row: &RunRow, now: Millis) -> String {
         ("cost", row.cost_usd.map(|cost| format!("${cost:.2}"))),
         ("branch", row.branch.clone()),
         ("pull request", row.pull_request.clone()),
+        ("review", row.review_url.clone()),
         ("summary", row.summary.clone()),
         ("notes", row.notes.clone()),
         ("error", error),
@@ -302,7 +327,7 @@ mod tests {
         ] {
             let repo = repo.map(|repo| repo.parse().unwrap());
             let thread = thread.map(|thread| thread.parse().unwrap());
-            let args = RunsArgs { repo, thread, log: None, limit: 5, json: false };
+            let args = RunsArgs { repo, thread, run: None, markdown: false, log: None, limit: 5, json: false };
             assert_eq!(path(&args), format!("/api/v1/runs?limit=5{asked}"));
         }
         for wrong in ["", "0", "-1", "x", "octo/hello", "octo/hello#", "octo#7", "octo/hello#7#8"] {

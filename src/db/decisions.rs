@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 
 use super::threads::Thread;
-use super::{Conn, Row};
+use super::{Conn, Row, parsed_or_null};
 use crate::model::{Millis, Number, RepositoryId, RunId};
 
 /// One decision.
@@ -94,6 +94,26 @@ pub async fn newest(conn: &mut Conn, repository: RepositoryId, number: Number, l
     .fetch_all(conn)
     .await?;
     rows.iter().map(read).collect()
+}
+
+/// What was decided about a delivery.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// The decision.
+    pub shown: Shown,
+    /// The run that came of it.
+    pub run: Option<RunId>,
+}
+
+/// The first decision about a delivery.
+pub async fn of_delivery(conn: &mut Conn, delivery: &str) -> sqlx::Result<Option<Decided>> {
+    let row = sqlx::query(
+        "select at, actor, verdict, reason, detail, run_id from decision where delivery_id = $1 order by id limit 1",
+    )
+    .bind(delivery)
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| Ok(Decided { shown: read(&row)?, run: parsed_or_null(&row, "run_id")? })).transpose()
 }
 
 /// Reasons for which a delivery is ignored that asked for nothing.

@@ -45,6 +45,7 @@ const LOG_PAGES: &str = "8000";
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "init", include_str!("../../migrations/0001_init.sql")),
     (2, "follow_ups", include_str!("../../migrations/0002_follow_ups.sql")),
+    (3, "reviews_by_url", include_str!("../../migrations/0003_reviews_by_url.sql")),
 ];
 
 /// The open database: one writer, a few readers.

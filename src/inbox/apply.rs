@@ -3,8 +3,9 @@
 use tracing::info;
 
 use super::Trouble;
+use super::cause::Cause;
 use super::facts::{self, GitHubFacts};
-use super::screen::{Asked, Screened};
+use super::screen::{Asked, Origin, Screened};
 use super::{feedback, life};
 use crate::agent::BUILT_IN;
 use crate::config::Limits;
@@ -18,7 +19,10 @@ use crate::db::threads::Thread;
 use crate::db::triggers::Trigger;
 use crate::db::{self, Conn};
 use crate::event::{Envelope, label_trigger_key, trigger_key};
-use crate::model::{Ask, Kind, LineState, Millis, Number, Outcome, Place, Reaction, Reason, Repository, RunId, Status};
+use crate::model::{
+    Account, AccountId, Ask, Kind, LineState, Millis, Number, Outcome, Place, Reaction, Reason, Repository, RunId,
+    Status,
+};
 use crate::queue;
 use crate::report::wording;
 use crate::run::discard::{Discarded, discard};
@@ -47,8 +51,8 @@ pub async fn apply(
     if let Screened::Installed(installation) = &screened {
         return life::installation(context, delivery, envelope, installation).await;
     }
-    let repository = envelope.repository.as_ref().zip(envelope.installation).map(|(r, i)| r.through(i));
-    let Some(repository) = repository else {
+    let found = envelope.repository.as_ref().zip(envelope.installation).map(|(r, i)| (r.through(i), r.owner.id));
+    let Some((repository, owner)) = found else {
         let (reason, detail) = match screened {
             Screened::Ignored { reason, detail } => (reason, detail),
             _ => ("no_installation", "it names no repository or no installation".to_owned()),
@@ -65,24 +69,28 @@ pub async fn apply(
         Screened::Moved(change) => life::repository(context, delivery, envelope, (&repository, change)).await,
         // Handled above: it is about no repository alone.
         Screened::Installed(_) => Ok(()),
-        Screened::Asked(asked) => {
-            if let Err(detail) = served(context, envelope, &repository).await? {
-                return ignored(context, delivery, envelope, Some(&repository), "not_allowed", &detail).await;
-            }
-            answer(context, delivery, envelope, &repository, &asked).await
+        Screened::Asked(asked) => ask(context, Cause::Delivery(delivery), (&repository, owner), &asked).await,
+    }
+}
+
+/// Decides about what somebody asked for in a repository of this owner, and writes what comes of it.
+pub(super) async fn ask(
+    context: &Context,
+    cause: Cause<'_>,
+    (repository, owner): (&Repository, AccountId),
+    asked: &Asked,
+) -> Result<(), Trouble> {
+    match served(context, repository, owner).await? {
+        Ok(()) => answer(context, cause, repository, asked).await,
+        Err(detail) => {
+            let about = (asked.number, &asked.actor);
+            ignore(context, cause, repository, about, ("not_allowed", &detail)).await
         }
     }
 }
 
 /// Whether the repository is among those that this server serves, else why not.
-async fn served(
-    context: &Context,
-    envelope: &Envelope,
-    repository: &Repository,
-) -> Result<Result<(), String>, Trouble> {
-    let Some(owner) = envelope.repository.as_ref().map(|seen| seen.owner.id) else {
-        return Ok(Err("it names no repository".to_owned()));
-    };
+async fn served(context: &Context, repository: &Repository, owner: AccountId) -> Result<Result<(), String>, Trouble> {
     let patterns = context.config.allow.as_deref();
     let app_owner = match patterns {
         // The App's owner is of no account where patterns decide.
@@ -100,7 +108,6 @@ pub(super) async fn ignored(
     reason: &str,
     detail: &str,
 ) -> Result<(), Trouble> {
-    let now = context.clock.now();
     let record = Record {
         delivery: Some(delivery.id.clone()),
         repository: repository.map(|repository| repository.id),
@@ -112,12 +119,45 @@ pub(super) async fn ignored(
         reason: reason.to_owned(),
         detail: detail.to_owned(),
     };
-    let mut tx = context.db.begin().await?;
+    record_alone(context, Cause::Delivery(delivery), repository, &record).await
+}
+
+/// Does nothing about what somebody asked for, and records why.
+async fn ignore(
+    context: &Context,
+    cause: Cause<'_>,
+    repository: &Repository,
+    (number, actor): (Number, &Account),
+    (reason, detail): (&str, &str),
+) -> Result<(), Trouble> {
+    let record = Record {
+        delivery: Some(cause.id().to_owned()),
+        repository: Some(repository.id),
+        number: Some(number),
+        trigger: None,
+        run: None,
+        actor: Some(actor.login.clone()),
+        verdict: "ignored",
+        reason: reason.to_owned(),
+        detail: detail.to_owned(),
+    };
+    record_alone(context, cause, Some(repository), &record).await
+}
+
+/// Nothing but a decision comes of it.
+async fn record_alone(
+    context: &Context,
+    cause: Cause<'_>,
+    repository: Option<&Repository>,
+    record: &Record,
+) -> Result<(), Trouble> {
+    let now = context.clock.now();
+    let (mut tx, seq) = cause.begin(context).await?;
     if let Some(repository) = repository {
-        db::repositories::upsert(&mut tx, repository, delivery.received_at).await?;
+        db::repositories::upsert(&mut tx, repository, cause.received_at()).await?;
     }
-    db::decisions::insert(&mut tx, &record, now).await?;
-    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
+    db::decisions::insert(&mut tx, record, now).await?;
+    db::deliveries::handled(&mut tx, seq, now).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -180,19 +220,12 @@ async fn adopt(context: &Context, repository: &Repository, asked: &Asked) -> Res
     Ok(())
 }
 
-async fn answer(
-    context: &Context,
-    delivery: &Delivery,
-    envelope: &Envelope,
-    repository: &Repository,
-    asked: &Asked,
-) -> Result<(), Trouble> {
+async fn answer(context: &Context, cause: Cause<'_>, repository: &Repository, asked: &Asked) -> Result<(), Trouble> {
     adopt(context, repository, asked).await?;
     let before = scene(&mut *context.db.read().await?, repository, asked).await?;
     // What happens on a pull request of ours is the thread's.
-    let envelope = Envelope { number: Some(before.subject), ..envelope.clone() };
     let ignore = async |reason: &str, detail: &str| {
-        ignored(context, delivery, &envelope, Some(repository), reason, detail).await
+        ignore(context, cause, repository, (before.subject, &asked.actor), (reason, detail)).await
     };
     if asked.wishes.is_empty() && !before.on_ours {
         return ignore("not_ours", "reviews of other people's pull requests start nothing").await;
@@ -204,7 +237,7 @@ async fn answer(
         return ignore("stranger", "the actor may not write here").await;
     };
     let received = feedback::receive(context, repository, asked, (&before, &github)).await?;
-    let keys = match keys(context, delivery, asked, &github, received.is_some())? {
+    let keys = match keys(context, cause, asked, &github, received.is_some())? {
         Keys::Of(keys) => keys,
         Keys::LabelGone => return ignore("label_gone", "the label was taken off again").await,
         Keys::OtherActor => {
@@ -214,8 +247,8 @@ async fn answer(
     let positions: Vec<RunId> = queue::turns(context).await?.into_iter().map(|(run, _)| run).collect();
 
     let now = context.clock.now();
-    let mut tx = context.db.begin().await?;
-    db::repositories::upsert(&mut tx, repository, delivery.received_at).await?;
+    let (mut tx, seq) = cause.begin(context).await?;
+    db::repositories::upsert(&mut tx, repository, cause.received_at()).await?;
     if let (Some(line), Some(_)) = (open_line, pull)
         && let Some(ended) = facts::ended(github.pull.as_ref())
         && line.pull == pull
@@ -225,15 +258,15 @@ async fn answer(
     let mut rings = Vec::new();
     if let Some(received) = &received {
         let quiet = context.config.limits.quiet.as_millis() as Millis;
-        feedback::keep(&mut tx, (delivery, repository, asked), (received, quiet), now).await?;
+        feedback::keep(&mut tx, (cause, repository, asked), (received, quiet), now).await?;
     }
     for (wish, key) in asked.wishes.iter().zip(&keys) {
-        let act = Act { context, delivery, repository, asked, github: &github, wish, key, positions: &positions, now };
+        let act = Act { context, cause, repository, asked, github: &github, wish, key, positions: &positions, now };
         // Looked at anew for each wish: the one before, or somebody on the pull request, may have changed it.
         let scene = scene(&mut tx, repository, asked).await?;
         rings.extend(act.perform(&mut tx, &scene).await?);
     }
-    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
+    db::deliveries::handled(&mut tx, seq, now).await?;
     tx.commit().await?;
     for run in rings {
         context.active.ring(run);
@@ -259,15 +292,19 @@ const SAME_MOMENT: Millis = 3_000;
 
 fn keys(
     context: &Context,
-    delivery: &Delivery,
+    cause: Cause<'_>,
     asked: &Asked,
     github: &GitHubFacts,
     review_waits: bool,
 ) -> Result<Keys, Trouble> {
-    if let Some(place) = asked.said_at {
-        // The first key of a review is the review's own, which its feedback takes.
-        let first = if review_waits { 2 } else { 1 };
-        return Ok(Keys::Of((first..first + asked.wishes.len()).map(|n| trigger_key(place, n)).collect()));
+    match &asked.origin {
+        Origin::Said(place) => {
+            // The first key of a review is the review's own, which its feedback takes.
+            let first = if review_waits { 2 } else { 1 };
+            return Ok(Keys::Of((first..first + asked.wishes.len()).map(|n| trigger_key(*place, n)).collect()));
+        }
+        Origin::ByHand(key) => return Ok(Keys::Of(vec![key.clone()])),
+        Origin::Label => {}
     }
     if !github.label_is_on {
         return Ok(Keys::LabelGone);
@@ -275,7 +312,7 @@ fn keys(
     // GitHub's lists may lag behind its webhooks, so that the newest event there is an earlier one, or none.
     let shown_at = asked.issue.updated_at.unwrap_or(0);
     let listed = github.labeled_event.as_ref().is_some_and(|event| event.at + SAME_MOMENT >= shown_at);
-    if !listed && context.clock.now() - delivery.received_at < facts::LISTED_WITHIN {
+    if !listed && context.clock.now() - cause.received_at() < facts::LISTED_WITHIN {
         return Err(facts::not_listed_yet(asked.number).into());
     }
     Ok(match &github.labeled_event {
@@ -291,7 +328,7 @@ fn keys(
 /// One wish on its way into the tables.
 struct Act<'a> {
     context: &'a Context,
-    delivery: &'a Delivery,
+    cause: Cause<'a>,
     repository: &'a Repository,
     asked: &'a Asked,
     github: &'a GitHubFacts,
@@ -389,7 +426,7 @@ impl Act<'_> {
         let consumes = run.filter(|_| reason != "canceled");
         let trigger = Trigger {
             key: self.key.to_owned(),
-            delivery: self.delivery.id.clone(),
+            delivery: self.cause.id().to_owned(),
             repository: self.repository.id,
             number: self.asked.number,
             thread: thread.map(|thread| thread.id),
@@ -562,8 +599,7 @@ impl Act<'_> {
     }
 
     async fn react(&self, tx: &mut Conn, content: Reaction) -> Result<(), Trouble> {
-        // GitHub has no reactions on reviews.
-        if matches!(self.asked.place, Place::Review(_)) {
+        if !self.asked.place.takes_reactions() {
             return Ok(());
         }
         let payload = Payload::Reaction { place: self.asked.place, content };
@@ -571,6 +607,10 @@ impl Act<'_> {
     }
 
     async fn owe(&self, tx: &mut Conn, what: &str, payload: Payload) -> Result<(), Trouble> {
+        if self.asked.place == Place::Nowhere {
+            // Whoever asked is told there, from the decision's record.
+            return Ok(());
+        }
         let report = NewReport {
             key: format!("{what}:{}", self.key),
             repository: self.repository.id,
@@ -589,7 +629,7 @@ impl Act<'_> {
         (verdict, reason, detail): (&'static str, &str, String),
     ) -> Result<(), Trouble> {
         let record = Record {
-            delivery: Some(self.delivery.id.clone()),
+            delivery: Some(self.cause.id().to_owned()),
             repository: Some(self.repository.id),
             number: Some(scene.subject),
             trigger: Some(self.key.to_owned()),

@@ -11,12 +11,12 @@ use tracing::{error, info, warn};
 
 use super::Trouble;
 use super::apply::Scene;
+use super::cause::Cause;
 use super::facts::{self, GitHubFacts};
 use super::screen::Asked;
 use crate::config::FollowUp;
 use crate::context::Context;
 use crate::db::decisions::Decision as Record;
-use crate::db::deliveries::Delivery;
 use crate::db::lines::Line;
 use crate::db::reports::{NewReport, Payload};
 use crate::db::triggers::Trigger;
@@ -78,7 +78,7 @@ pub(super) async fn receive(
 /// Writes what is done about a review.
 pub(super) async fn keep(
     tx: &mut Conn,
-    (delivery, repository, asked): (&Delivery, &Repository, &Asked),
+    (cause, repository, asked): (Cause<'_>, &Repository, &Asked),
     (kept, quiet): (&Kept, Millis),
     now: Millis,
 ) -> Result<(), Trouble> {
@@ -92,7 +92,7 @@ pub(super) async fn keep(
         received => {
             let trigger = Trigger {
                 key: key.clone(),
-                delivery: delivery.id.clone(),
+                delivery: cause.id().to_owned(),
                 repository: repository.id,
                 number: asked.number,
                 thread: Some(thread.id),
@@ -126,7 +126,7 @@ pub(super) async fn keep(
         }
     };
     let record = Record {
-        delivery: Some(delivery.id.clone()),
+        delivery: Some(cause.id().to_owned()),
         repository: Some(repository.id),
         number: Some(thread.number),
         trigger: Some(key),

@@ -4,6 +4,8 @@
 //! are written in one transaction with "delivery handled", so a crash repeats all of it or nothing.
 
 mod apply;
+pub mod by_url;
+mod cause;
 mod facts;
 pub mod feedback;
 mod life;

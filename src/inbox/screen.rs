@@ -34,6 +34,17 @@ pub enum Screened {
     },
 }
 
+/// How somebody asked.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// In a text on GitHub.
+    Said(event::Place),
+    /// By a label, whose key GitHub's events have.
+    Label,
+    /// On the bot's own machine, under this key.
+    ByHand(String),
+}
+
 /// What somebody may want.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -45,8 +56,8 @@ pub struct Asked {
     pub actor: Account,
     /// Where it was said; reactions go there.
     pub place: Place,
-    /// Where it was said, for the keys of its triggers; `None` for a label, whose key GitHub's events have.
-    pub said_at: Option<event::Place>,
+    /// What the keys of its triggers are made of.
+    pub origin: Origin,
     /// The label that was put on.
     pub label: Option<String>,
     /// What is wanted, in order; nothing in so many words where a review may want a follow-up.
@@ -89,7 +100,7 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
                 on_pull: labeled.on_pull,
                 actor: sender.account.clone(),
                 place: Place::Issue,
-                said_at: None,
+                origin: Origin::Label,
                 label: Some(labeled.label.clone()),
                 wishes: vec![Wish::Label { selects: trigger.selects }],
                 review: None,
@@ -114,7 +125,7 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
                 on_pull: said.on_pull,
                 actor: sender.account.clone(),
                 place: place_of(said.place),
-                said_at: Some(said.place),
+                origin: Origin::Said(said.place),
                 label: None,
                 wishes,
                 review,

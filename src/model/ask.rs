@@ -62,6 +62,15 @@ pub enum Place {
     Review(i64),
     /// A comment on a line of a pull request's diff.
     ReviewComment(i64),
+    /// Nowhere: it was asked for on the bot's own machine.
+    Nowhere,
+}
+
+impl Place {
+    /// Whether reactions can be put there: GitHub has none on reviews.
+    pub fn takes_reactions(self) -> bool {
+        !matches!(self, Self::Review(_) | Self::Nowhere)
+    }
 }
 
 words!(

@@ -233,7 +233,7 @@ async fn send(context: &Context, report: &Report, repository: &Repository, desir
                 Place::Issue => ReactionTo::Issue(report.number),
                 Place::Comment(id) => ReactionTo::Comment(*id),
                 Place::ReviewComment(id) => ReactionTo::ReviewComment(*id),
-                Place::Review(_) => return Ok(Sent::default()),
+                Place::Review(_) | Place::Nowhere => return Ok(Sent::default()),
             };
             issues::react(github, repository, target, *content).await?;
             Ok(Sent::default())

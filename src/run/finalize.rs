@@ -15,7 +15,7 @@ use crate::db::decisions::Decision;
 use crate::db::reports::{NewReport, Payload};
 use crate::db::runs::{Ending, Run};
 use crate::db::{self, Conn};
-use crate::model::{Millis, Outcome, Place, Reaction, Reason, Status};
+use crate::model::{Millis, Outcome, Reaction, Reason, Status};
 use crate::report::wording;
 
 /// Writes the ending and everything that is owed for it, in one transaction with the last move.
@@ -45,7 +45,7 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
         answer_feedback(&mut tx, &run, now).await?;
     }
     for trigger in db::triggers::of_run(&mut tx, run.id).await? {
-        if !matches!(trigger.place, Place::Review(_)) {
+        if trigger.place.takes_reactions() {
             let content = if good { Reaction::Rocket } else { Reaction::Confused };
             let reaction = NewReport {
                 key: format!("reaction:{}:done", trigger.key),

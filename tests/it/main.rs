@@ -27,6 +27,7 @@ mod reports;
 mod restart;
 mod retry;
 mod review;
+mod review_by_url;
 mod reviewing;
 mod secrets;
 mod ssh_host;
