@@ -15,12 +15,14 @@ use serde::Deserialize;
 
 use crate::agent::BUILT_IN;
 use crate::cli::api::{
-    Added, Check, DiscardRequest, Discarded, HostKey, HostKeyQuery, PublicKey, Refusal, Removed, RunRow, RunnerRow,
+    Added, Check, DiscardRequest, Discarded, HostKey, HostKeyQuery, KeptCommit, PublicKey, Refusal, Removed, RunRow,
+    RunnerRow,
 };
 use crate::config::{Config, RunnerConfig, Transport};
 use crate::db::decisions::Decision;
 use crate::db::runs::Run;
 use crate::db::{self, Db};
+use crate::git::Mirrors;
 use crate::model::{Clock, Number, RepoName, Status};
 use crate::report::wording;
 use crate::run::{discard, tidy};
@@ -376,6 +378,14 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         Some(line) => Some(db::lines::get(conn, line).await?.branch),
         None => None,
     };
+    let kept = db::snapshots::of_run(&mut *conn, run.id).await?;
+    let mirror = Mirrors::folder(&state.config.home, run.repository).display().to_string();
+    let kept = kept.into_iter().map(|kept| KeptCommit {
+        reference: kept.kept.reference(kept.run),
+        sha: kept.sha.to_string(),
+        mirror: mirror.clone(),
+    });
+    let kept = kept.collect();
     let server = state.config.github.as_ref().map_or("https://github.com", |github| &github.server_url);
     let said = |what: &str| Some(run.answer.as_ref()?.get(what)?.as_str()?.to_owned());
     Ok(RunRow {
@@ -398,5 +408,6 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         finished_at: run.ended_at,
         cost_usd: run.usage.and_then(|usage| usage.cost_usd),
         repository: repository.unwrap_or_default(),
+        kept,
     })
 }

@@ -14,6 +14,7 @@ pub mod repositories;
 pub mod runners;
 pub mod runs;
 pub mod settings;
+pub mod snapshots;
 pub mod threads;
 pub mod triggers;
 
@@ -45,6 +46,7 @@ const LOG_PAGES: &str = "8000";
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "init", include_str!("../../migrations/0001_init.sql")),
     (2, "follow_ups", include_str!("../../migrations/0002_follow_ups.sql")),
+    (4, "snapshots", include_str!("../../migrations/0004_snapshots.sql")),
 ];
 
 /// The open database: one writer, a few readers.
