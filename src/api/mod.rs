@@ -48,6 +48,8 @@ pub struct ApiState {
     pub clock: Clock,
     /// Tells the scheduler that slots changed.
     pub slots_changed: Arc<tokio::sync::Notify>,
+    /// Tells whoever removes files from runners that there are some.
+    pub files_to_go: Arc<tokio::sync::Notify>,
 }
 
 /// The routes.
@@ -368,6 +370,7 @@ async fn discard_thread(
     let detail = format!("{} On the command line of the bot's machine.", wording::discarded(runs, runners));
     db::decisions::insert(&mut tx, &Decision::noted(&thread, "discarded", detail), now).await?;
     tx.commit().await?;
+    state.files_to_go.notify_one();
     Ok(Json(Discarded { runs, runners }))
 }
 
