@@ -71,6 +71,7 @@ struct Base {
     clock: Clock,
     epoch: i64,
     slots_changed: Arc<Notify>,
+    files_to_go: Arc<Notify>,
     socket: PathBuf,
     _lock: File,
 }
@@ -84,7 +85,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
     let base = Base::open(config, clock.clone()).await?;
     let (config, db) = (base.config.clone(), base.db.clone());
     let stop = CancellationToken::new();
-    let wake = Wake { runs: base.slots_changed.clone(), ..Wake::default() };
+    let wake = Wake { runs: base.slots_changed.clone(), tidy: base.files_to_go.clone(), ..Wake::default() };
     let context = Arc::new(Context {
         github: GitHub::new(&app, clock.clone())?,
         app: app.clone(),
@@ -285,7 +286,8 @@ impl Base {
         }
         let socket = home.join("track.sock");
         let config = Arc::new(config);
-        Ok(Self { config, db, runners, clock, epoch, slots_changed: Arc::default(), socket, _lock: lock })
+        let (slots_changed, files_to_go) = Default::default();
+        Ok(Self { config, db, runners, clock, epoch, slots_changed, files_to_go, socket, _lock: lock })
     }
 
     fn serve_socket(&self, stop: CancellationToken, context: Option<Arc<Context>>) -> Result<JoinHandle<()>> {
@@ -306,6 +308,7 @@ impl Base {
             clock: self.clock.clone(),
             slots_changed: self.slots_changed.clone(),
             context,
+            files_to_go: self.files_to_go.clone(),
         });
         Ok(tokio::spawn(http::serve(listener, router, Limits::default(), stop)))
     }

@@ -69,7 +69,7 @@ pub struct Wake {
     /// A report is owed.
     pub reports: Notify,
     /// Files are to be removed from a runner.
-    pub tidy: Notify,
+    pub tidy: Arc<Notify>,
     /// Feedback waits, or what it waited for is over.
     pub feedback: Notify,
 }

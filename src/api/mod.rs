@@ -17,13 +17,15 @@ use serde::Deserialize;
 
 use crate::agent::BUILT_IN;
 use crate::cli::api::{
-    Added, Check, DiscardRequest, Discarded, HostKey, HostKeyQuery, PublicKey, Refusal, Removed, RunRow, RunnerRow,
+    Added, Check, DiscardRequest, Discarded, HostKey, HostKeyQuery, KeptCommit, PublicKey, Refusal, Removed, RunRow,
+    RunnerRow,
 };
 use crate::config::{Config, RunnerConfig, Transport};
 use crate::context::Context;
 use crate::db::decisions::Decision;
 use crate::db::runs::Run;
 use crate::db::{self, Db};
+use crate::git::Mirrors;
 use crate::model::{Clock, Number, RepoName, RunId, Status};
 use crate::report::wording;
 use crate::run::{discard, tidy};
@@ -51,6 +53,8 @@ pub struct ApiState {
     pub slots_changed: Arc<tokio::sync::Notify>,
     /// What the workers share; none work where a subcommand answers itself.
     pub context: Option<Arc<Context>>,
+    /// Tells whoever removes files from runners that there are some.
+    pub files_to_go: Arc<tokio::sync::Notify>,
 }
 
 /// The routes.
@@ -392,6 +396,7 @@ async fn discard_thread(
     let detail = format!("{} On the command line of the bot's machine.", wording::discarded(runs, runners));
     db::decisions::insert(&mut tx, &Decision::noted(&thread, "discarded", detail), now).await?;
     tx.commit().await?;
+    state.files_to_go.notify_one();
     Ok(Json(Discarded { runs, runners }))
 }
 
@@ -402,6 +407,14 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         Some(line) => Some(db::lines::get(conn, line).await?.branch),
         None => None,
     };
+    let kept = db::snapshots::of_run(&mut *conn, run.id).await?;
+    let mirror = Mirrors::folder(&state.config.home, run.repository).display().to_string();
+    let kept = kept.into_iter().map(|kept| KeptCommit {
+        reference: kept.kept.reference(kept.run),
+        sha: kept.sha.to_string(),
+        mirror: mirror.clone(),
+    });
+    let kept = kept.collect();
     let server = state.server_url();
     let said = |what: &str| Some(run.answer.as_ref()?.get(what)?.as_str()?.to_owned());
     Ok(RunRow {
@@ -426,5 +439,6 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         finished_at: run.ended_at,
         cost_usd: run.usage.and_then(|usage| usage.cost_usd),
         repository: repository.unwrap_or_default(),
+        kept,
     })
 }

@@ -181,6 +181,20 @@ pub struct RunRow {
     pub finished_at: Option<Millis>,
     /// US dollars, where the agent says.
     pub cost_usd: Option<f64>,
+    /// Commits that the bot keeps of it.
+    #[serde(default)]
+    pub kept: Vec<KeptCommit>,
+}
+
+/// A commit in the bot's mirror of a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptCommit {
+    /// `refs/track/…`.
+    pub reference: String,
+    /// Its hash.
+    pub sha: String,
+    /// The mirror's folder.
+    pub mirror: String,
 }
 
 /// Why a request was refused.

@@ -28,7 +28,7 @@ pub fn print(home: &Path, run: RunId, out: &mut dyn Write) -> anyhow::Result<()>
     }
     ensure!(
         turns > 0,
-        "run {run} has no log on this machine: its agent has not started, or its history was discarded; `track runs` shows the runs"
+        "run {run} has no log on this machine: its agent has not started, its history was discarded, or it was over 30 days ago or more; `track runs` shows the runs"
     );
     Ok(())
 }

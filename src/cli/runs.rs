@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::Program;
-use super::api::RunRow;
+use super::api::{KeptCommit, RunRow};
 use super::client::reach;
 use super::log;
 use super::table::{short, table};
@@ -191,6 +191,7 @@ fn one_in_full(row: &RunRow, now: Millis) -> String {
         ("summary", row.summary.clone()),
         ("notes", row.notes.clone()),
         ("error", error),
+        ("kept", (!row.kept.is_empty()).then(|| row.kept.iter().map(place_of).collect::<Vec<_>>().join("\n"))),
     ];
     let state = row.outcome.as_ref().unwrap_or(&row.status);
     let mut out = format!("{}  {}#{}  {}: {state}\n", row.id, visible(&row.repository), row.number, row.kind);
@@ -203,6 +204,11 @@ fn one_in_full(row: &RunRow, now: Millis) -> String {
         }
     }
     out
+}
+
+/// Where a commit is that the bot keeps.
+fn place_of(kept: &KeptCommit) -> String {
+    format!("{} at {} in {}", kept.reference, kept.sha, kept.mirror)
 }
 
 /// A duration in its largest unit that is not 0.
@@ -273,6 +279,11 @@ mod tests {
             runner: Some("build-1".into()),
             requester: "mona".into(),
             branch: Some("track/issue-7-0abc1234".into()),
+            kept: vec![KeptCommit {
+                reference: "refs/track/runs/01BX5ZZKBKACTAV9WEVGEMMVRZ".into(),
+                sha: "18e5a3f1c0ffee00000000000000000000000000".into(),
+                mirror: "/var/lib/track/mirrors/7.git".into(),
+            }],
             queued_at: now - 3_700_000,
             started_at: Some(now - 3_690_000),
             finished_at: Some(now - 3_450_000),
@@ -313,6 +324,7 @@ mod tests {
           branch        track/issue-7-0abc1234
           error         agent_crashed: it ended with exit code 1
                         no such file\u{1b}[2J
+          kept          refs/track/runs/01BX5ZZKBKACTAV9WEVGEMMVRZ at 18e5a3f1c0ffee00000000000000000000000000 in /var/lib/track/mirrors/7.git
         ");
         assert_eq!(in_full(&[], now), NO_RUNS);
     }

@@ -12,32 +12,74 @@ pub struct Cleanup {
     pub runner: String,
     /// Whose files.
     pub thread: ThreadId,
+    /// What lies there is brought to the bot first (B81).
+    pub keep: bool,
+    /// Attempts that failed, the runner answering.
+    pub tries: i64,
+    /// When the first of them did.
+    pub failing_since: Option<Millis>,
+    /// Why the last one did.
+    pub error: Option<String>,
 }
 
 /// Asks for the removal of a thread's files from every runner on which a run of it has been; answers from how many,
-/// those included from which it was asked for before and is not done.
-pub async fn ask(conn: &mut Conn, thread: ThreadId, now: Millis) -> sqlx::Result<u64> {
+/// those included from which it was asked for before and is not done. Whoever asks last says whether they are kept.
+pub async fn ask(conn: &mut Conn, thread: ThreadId, keep: bool, now: Millis) -> sqlx::Result<u64> {
     let done = sqlx::query(
-        "insert into cleanup (runner, thread_id, asked_at) select distinct runner, thread_id, $2 from run \
+        "insert into cleanup (runner, thread_id, asked_at, keep) select distinct runner, thread_id, $2, $3 from run \
          where thread_id = $1 and runner is not null on conflict (runner, thread_id) \
-         do update set asked_at = cleanup.asked_at",
+         do update set keep = excluded.keep, not_before = 0",
     )
     .bind(thread.to_string())
     .bind(now)
+    .bind(i64::from(keep))
     .execute(conn)
     .await?;
     Ok(done.rows_affected())
 }
 
 /// What is to go and can: threads with a live run keep their files until it is over.
-pub async fn due(conn: &mut Conn) -> sqlx::Result<Vec<Cleanup>> {
+pub async fn due(conn: &mut Conn, now: Millis) -> sqlx::Result<Vec<Cleanup>> {
     let rows = sqlx::query(
-        "select runner, thread_id from cleanup where not exists (select 1 from run where run.thread_id = cleanup.thread_id \
+        "select * from cleanup where not_before <= $1 and not exists (select 1 from run where run.thread_id = cleanup.thread_id \
          and (run.status <> 'done' or run.unsettled = 1)) order by asked_at, runner",
     )
+    .bind(now)
     .fetch_all(conn)
     .await?;
-    rows.iter().map(|row| Ok(Cleanup { runner: row.try_get("runner")?, thread: parsed(row, "thread_id")? })).collect()
+    rows.iter()
+        .map(|row| {
+            Ok(Cleanup {
+                runner: row.try_get("runner")?,
+                thread: parsed(row, "thread_id")?,
+                keep: row.try_get::<i64, _>("keep")? != 0,
+                tries: row.try_get("tries")?,
+                failing_since: row.try_get("failing_since")?,
+                error: row.try_get("error")?,
+            })
+        })
+        .collect()
+}
+
+/// Notes that the files could not be removed, and when the next attempt is.
+pub async fn put_off(
+    conn: &mut Conn,
+    cleanup: &Cleanup,
+    error: &str,
+    (now, not_before): (Millis, Millis),
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update cleanup set tries = tries + 1, failing_since = coalesce(failing_since, $3), not_before = $4, error = $5 \
+         where runner = $1 and thread_id = $2",
+    )
+    .bind(&cleanup.runner)
+    .bind(cleanup.thread.to_string())
+    .bind(now)
+    .bind(not_before)
+    .bind(error)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Takes back what was asked for: the thread is worked on again.

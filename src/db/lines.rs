@@ -175,6 +175,15 @@ pub async fn next_feedback(conn: &mut Conn, now: Millis) -> sqlx::Result<Option<
     sqlx::query(sqlx::AssertSqlSafe(sql)).bind(now).fetch_one(conn).await?.try_get(0)
 }
 
+/// The heads that were pushed to open lines of a repository.
+pub async fn open_heads(conn: &mut Conn, repository: RepositoryId) -> sqlx::Result<Vec<(LineId, Sha)>> {
+    let rows = sqlx::query("select * from line where repository_id = $1 and state = 'open' and head_sha is not null")
+        .bind(repository.0)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| Ok((parsed(row, "id")?, parsed(row, "head_sha")?))).collect()
+}
+
 /// Records what became of a line: base branch, pushed head, pull request.
 pub async fn set_published(
     conn: &mut Conn,

@@ -14,6 +14,7 @@ pub mod repositories;
 pub mod runners;
 pub mod runs;
 pub mod settings;
+pub mod snapshots;
 pub mod threads;
 pub mod triggers;
 
@@ -46,6 +47,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "init", include_str!("../../migrations/0001_init.sql")),
     (2, "follow_ups", include_str!("../../migrations/0002_follow_ups.sql")),
     (3, "reviews_by_url", include_str!("../../migrations/0003_reviews_by_url.sql")),
+    (4, "snapshots", include_str!("../../migrations/0004_snapshots.sql")),
 ];
 
 /// The open database: one writer, a few readers.

@@ -51,14 +51,15 @@ pub async fn ensure(conn: &mut Conn, repository: RepositoryId, number: Number, n
     Ok(thread)
 }
 
-/// The threads whose files a runner keeps: those with a run that is live or still to be looked after, and those with an open line unless
-/// their files there are to go (B42).
+/// The threads whose files a runner keeps: those with a run that is live or still to be looked after, those with an open line unless
+/// their files there are to go (B42), and those whose files are to be brought to the bot before they go (B81).
 pub async fn needed_on(conn: &mut Conn, runner: &str) -> sqlx::Result<Vec<Thread>> {
     let rows = sqlx::query(
         "select id, repository_id, number from thread \
          where exists (select 1 from run where run.thread_id = thread.id and (run.status <> 'done' or run.unsettled = 1)) \
          or (exists (select 1 from line where line.thread_id = thread.id and line.state = 'open') \
-         and not exists (select 1 from cleanup where cleanup.thread_id = thread.id and cleanup.runner = $1))",
+         and not exists (select 1 from cleanup where cleanup.thread_id = thread.id and cleanup.runner = $1)) \
+         or exists (select 1 from cleanup where cleanup.thread_id = thread.id and cleanup.runner = $1 and cleanup.keep = 1)",
     )
     .bind(runner)
     .fetch_all(conn)

@@ -13,8 +13,10 @@ use super::checks::PACK_BYTES;
 use super::command::Git;
 use super::credentials::Credentials;
 use super::error::{GitError, classify};
-use crate::model::{RepositoryId, RunId, Sha};
+use crate::model::{Kept, RepositoryId, RunId, Sha};
 
+/// The folder of the mirrors below `$TRACK_HOME`.
+const ROOT: &str = "mirrors";
 /// Time for a command that talks to another machine: the first fetch of a large repository takes minutes.
 pub(super) const NETWORK: Duration = Duration::from_secs(15 * 60);
 /// Time without a single byte from GitHub after which a transfer is given up.
@@ -79,7 +81,7 @@ impl Mirrors {
     pub fn new(home: &Path) -> anyhow::Result<Self> {
         // git runs in /, so relative paths would lead elsewhere.
         let home = std::path::absolute(home).context("TRACK_HOME")?;
-        let (root, credentials) = (home.join("mirrors"), home.join("credentials"));
+        let (root, credentials) = (home.join(ROOT), home.join("credentials"));
         if credentials.exists() {
             std::fs::remove_dir_all(&credentials)
                 .with_context(|| format!("{} cannot be emptied", credentials.display()))?;
@@ -94,12 +96,18 @@ impl Mirrors {
         Ok(Self { root, credentials, known: Arc::default() })
     }
 
+    /// Where the mirror of a repository lies below `$TRACK_HOME`.
+    pub fn folder(home: &Path, repository: RepositoryId) -> PathBuf {
+        let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
+        in_root(&home.join(ROOT), repository)
+    }
+
     /// The mirror of a repository, made if it is not there yet. It holds no commit before the first fetch.
     pub async fn open(&self, repository: RepositoryId) -> Result<Mirror, GitError> {
         let mirror = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             let new = || Mirror {
-                dir: self.root.join(format!("{repository}.git")),
+                dir: in_root(&self.root, repository),
                 credentials: self.credentials.clone(),
                 whole: Arc::default(),
                 branches: Arc::default(),
@@ -123,13 +131,13 @@ impl Mirrors {
 
     /// Whether there is a mirror of a repository.
     pub fn has(&self, repository: RepositoryId) -> bool {
-        self.root.join(format!("{repository}.git")).exists()
+        in_root(&self.root, repository).exists()
     }
 
     /// Removes the mirror of a repository that nobody works with.
     pub async fn remove(&self, repository: RepositoryId) -> std::io::Result<()> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository);
-        tokio::fs::remove_dir_all(self.root.join(format!("{repository}.git"))).await
+        tokio::fs::remove_dir_all(in_root(&self.root, repository)).await
     }
 }
 
@@ -167,7 +175,12 @@ impl Mirror {
 
     /// The kept result of a run.
     pub async fn result(&self, run: RunId) -> Result<Option<Sha>, GitError> {
-        self.resolve(&result_ref(run)).await
+        self.kept(Kept::Result, run).await
+    }
+
+    /// What is kept of a run.
+    pub async fn kept(&self, kept: Kept, run: RunId) -> Result<Option<Sha>, GitError> {
+        self.resolve(&kept.reference(run)).await
     }
 
     /// Gives a commit to a runner's repository under `reference`.
@@ -186,8 +199,13 @@ impl Mirror {
     /// # Errors
     /// [`GitError::Broken`] where fsck refuses it, [`GitError::TooLarge`] where it is far over the limit; the exact limit is [`super::checks::new_bytes`].
     pub async fn fetch_result(&self, endpoint: &Endpoint, from: &str, run: RunId) -> Result<Sha, GitError> {
+        self.keep(endpoint, from, (Kept::Result, run)).await
+    }
+
+    /// The same for whatever else is kept of a run.
+    pub async fn keep(&self, endpoint: &Endpoint, from: &str, (kept, run): (Kept, RunId)) -> Result<Sha, GitError> {
         let what = "bringing the result from the runner";
-        let kept = result_ref(run);
+        let kept = kept.reference(run);
         // With loose objects synced too: the runner may forget the result once it is here (P3).
         let git =
             self.git(what).setting("core.fsync=committed,loose-object".to_owned()).file_bytes(RECEIVED_FILE_BYTES);
@@ -256,9 +274,8 @@ impl Talk<'_> {
     }
 }
 
-/// The reference that keeps the result of a run.
-fn result_ref(run: RunId) -> String {
-    format!("refs/track/runs/{run}")
+fn in_root(root: &Path, repository: RepositoryId) -> PathBuf {
+    root.join(format!("{repository}.git"))
 }
 
 /// Prepares a command that talks to a runner. It starts ssh or a script, which want to know whose home they are in.

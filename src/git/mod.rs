@@ -7,6 +7,7 @@ pub mod checks;
 mod command;
 mod credentials;
 mod error;
+mod forget;
 pub mod hunks;
 mod mirror;
 pub mod paths;

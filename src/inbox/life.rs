@@ -128,7 +128,7 @@ async fn subject(
         return Ok(Effect { reason: "open".to_owned(), detail, rings: Vec::new() });
     }
     let rings = cancel(&mut *tx, thread, |_| true, (by, now)).await?;
-    db::cleanups::ask(&mut *tx, thread, now).await?;
+    db::cleanups::ask(&mut *tx, thread, true, now).await?;
     if gone && let Some(line) = db::lines::open_of(&mut *tx, thread).await? {
         db::lines::set_state(tx, line.id, LineState::Closed).await?;
     }

@@ -17,5 +17,5 @@ pub use feedback::{Feedback, LineComment, ReviewWords};
 pub use ids::{AccountId, InstallationId, LineId, Number, RepositoryId, RunId, Sha, ThreadId, new_ulid};
 pub use marker::{MarkerKey, looks_marked};
 pub use session::Session;
-pub use state::{LineState, Outcome, Phase, Reason, Status};
+pub use state::{Kept, LineState, Outcome, Phase, Reason, Status};
 pub use usage::Usage;

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::RunId;
+
 /// An enum whose variants are stored and shown as fixed words.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident => $word:literal,)+ }) => {
@@ -99,6 +101,23 @@ words!(
         Closed => "closed",
     }
 );
+
+words!(
+    /// What the bot's mirror keeps of a run that is over (B81).
+    Kept {
+        /// Its result.
+        Result => "runs",
+        /// What lay in its workspace when that was removed, and was not its result.
+        Left => "left",
+    }
+);
+
+impl Kept {
+    /// The reference under which the mirror has it.
+    pub fn reference(self, run: RunId) -> String {
+        format!("refs/track/{self}/{run}")
+    }
+}
 
 words!(
     /// What a preparing run is doing (B05).

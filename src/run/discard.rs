@@ -23,7 +23,7 @@ pub async fn discard(tx: &mut Conn, thread: ThreadId, now: Millis) -> sqlx::Resu
         return Ok(Discarded::Live(live.id, live.status));
     }
     let runs = db::runs::discard(&mut *tx, thread).await?;
-    let runners = db::cleanups::ask(&mut *tx, thread, now).await?;
+    let runners = db::cleanups::ask(&mut *tx, thread, false, now).await?;
     if let Some(line) = db::lines::open_of(&mut *tx, thread).await?.filter(|line| line.pull.is_none()) {
         // Without a pull request nothing of it is left to go on with.
         db::lines::set_state(tx, line.id, LineState::Superseded).await?;

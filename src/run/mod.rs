@@ -5,17 +5,20 @@
 
 pub mod attachments;
 pub mod brief;
+pub mod cleanup;
 pub mod discard;
 pub mod feedback;
 pub mod finalize;
 pub mod ground;
 pub mod journal;
 pub mod mains;
+pub mod outdated;
 pub mod plan;
 pub mod prepare;
 pub mod publish;
 pub mod reconcile;
 pub mod review;
+pub mod snapshot;
 pub mod start;
 pub mod step;
 pub mod tidy;

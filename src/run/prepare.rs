@@ -8,6 +8,7 @@ use tracing::{debug, info, warn};
 
 use super::brief::Brief;
 use super::plan::{self, PlanError};
+use super::snapshot;
 use super::step::{Next, canceled, end, failed, github_wait, lost};
 use super::trouble::Trouble;
 use crate::context::Context;
@@ -70,6 +71,7 @@ pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
     db::runs::set_fence(&mut tx, run.id, context.epoch).await?;
     tx.commit().await?;
     debug!("plan stored");
+    snapshot::keep_prompt(context, run, &plan.start).await;
     launch(context, run, &machine, (plan.start, bell)).await
 }
 

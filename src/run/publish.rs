@@ -13,12 +13,13 @@ use crate::context::Context;
 use crate::db;
 use crate::db::lines::Line;
 use crate::db::runs::{Ending, Run, Work};
+use crate::db::snapshots::Snapshot;
 use crate::git::checks::{self, DiffStat};
 use crate::git::paths::{self, PathPolicy};
 use crate::git::rebase::{Rebased, conflicts, rebase};
 use crate::git::{self, Fetch, GitError, LineBranch, Push, PushOutcome, Remote};
 use crate::github::{ApiError, pulls};
-use crate::model::{Kind, Number, Outcome, Reason, Repository, Sha};
+use crate::model::{Kept, Kind, Number, Outcome, Reason, Repository, Sha};
 use crate::report::{text, wording};
 use crate::runner::{HostError, Identity, RunnerError};
 
@@ -105,6 +106,10 @@ pub async fn collect(context: &Context, run: &Run, repository: &Repository, give
     }
     let mut tx = context.db.begin().await?;
     db::runs::set_result(&mut tx, run.id, &finished.head, &work).await?;
+    if finished.head != *given {
+        let kept = Snapshot { run: run.id, kept: Kept::Result, sha: finished.head.clone() };
+        db::snapshots::put(&mut tx, &kept, context.clock.now()).await?;
+    }
     db::runs::set_unreachable(&mut tx, run.id, None).await?;
     tx.commit().await?;
     Ok(finished.head)

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
+use super::cleanup::clean_up;
 use super::publish;
 use super::trouble::Trouble;
 use crate::context::Context;
@@ -16,7 +17,7 @@ use crate::db;
 use crate::db::decisions::Decision;
 use crate::db::runs::Run;
 use crate::model::Sha;
-use crate::runner::{Machine, RunnerError};
+use crate::runner::Machine;
 
 /// Time between two looks at runners for which something is owed.
 const EVERY: Duration = Duration::from_secs(30);
@@ -58,43 +59,6 @@ pub async fn look(context: &Context) -> Result<()> {
             Ok(()) => info!("run {} is settled on {name}", run.id),
             Err(trouble) => info!("run {} cannot be settled on {name} yet: {trouble}", run.id),
         }
-    }
-    Ok(())
-}
-
-/// Removes the files of threads that are over from the runners that answer (B40, B41).
-pub async fn clean_up(context: &Context) -> Result<()> {
-    let due = db::cleanups::due(&mut *context.db.read().await?).await?;
-    let mut away = HashSet::new();
-    for cleanup in due {
-        let Some(machine) = context.runners.get(&cleanup.runner) else { continue };
-        if away.contains(&cleanup.runner) || context.runners.out_of_service(&cleanup.runner).is_some() {
-            continue;
-        }
-        let removed = match machine.discard(cleanup.thread).await {
-            Ok(removed) => removed,
-            Err(error @ RunnerError::Host(_)) => {
-                info!("the files of thread {} stay on {} for now: {error}", cleanup.thread, cleanup.runner);
-                away.insert(cleanup.runner.clone());
-                continue;
-            }
-            // The machine answers, so others of its threads are not kept waiting for this one.
-            Err(error) => {
-                warn!("threads/{} stays for now: runner {} {error}", cleanup.thread, cleanup.runner);
-                continue;
-            }
-        };
-        let now = context.clock.now();
-        let mut tx = context.db.begin().await?;
-        db::cleanups::done(&mut tx, &cleanup).await?;
-        let thread = db::threads::get(&mut tx, cleanup.thread).await?;
-        let detail = format!(
-            "removed from runner {}: {} run folders, {} workspaces",
-            cleanup.runner, removed.runs, removed.workspaces
-        );
-        let record = Decision::noted(&thread, "cleaned_up", detail);
-        db::decisions::insert(&mut tx, &record, now).await?;
-        tx.commit().await?;
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! Removes what nothing needs any more, from runners and on the bot's side: when somebody asks for it, and each night (B42).
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +7,11 @@ use anyhow::{Result, anyhow};
 use futures_util::future::join_all;
 use tracing::{error, info, warn};
 
+use super::outdated;
 use crate::context::Context;
 use crate::db::{self, Db};
 use crate::github::app;
-use crate::model::{Millis, RunId};
+use crate::model::Millis;
 use crate::runner::{Machine, Removed};
 
 /// Time between two looks at the clock.
@@ -75,8 +75,8 @@ async fn tidy(context: &Context, now: Millis) {
     if let Err(error) = remove_mirrors(context, now - MIRRORS_KEPT).await {
         warn!("mirrors that nobody needs could not be removed: {error:#}");
     }
-    if let Err(error) = remove_journals(context).await {
-        warn!("journals of discarded runs could not be removed: {error:#}");
+    if let Err(error) = outdated::remove(context, now).await {
+        warn!("what is kept of old and discarded runs could not be removed: {error:#}");
     }
     if let Err(error) = forget_bodies(&context.db, now - BODIES_KEPT).await {
         warn!("bodies of old deliveries could not be removed: {error:#}");
@@ -106,25 +106,12 @@ async fn remove_mirrors(context: &Context, before: Millis) -> Result<()> {
         match app::repository_installation(&context.github, &repository.name).await {
             Err(error) if error.is_not_found() => {
                 context.mirrors.remove(repository.id).await?;
+                let mut tx = context.db.begin().await?;
+                db::snapshots::forget_repository(&mut tx, repository.id).await?;
+                tx.commit().await?;
                 info!("the mirror of {} is removed: the App is not installed there any more", repository.name);
             }
             Ok(_) | Err(_) => {}
-        }
-    }
-    Ok(())
-}
-
-async fn remove_journals(context: &Context) -> Result<()> {
-    let discarded = db::runs::discarded(&mut *context.db.read().await?).await?;
-    let mut files = match tokio::fs::read_dir(context.config.home.join("journals")).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        files => files?,
-    };
-    while let Some(file) = files.next_entry().await? {
-        let name = file.file_name();
-        let run = name.to_str().and_then(|name| name.split('.').next()?.parse::<RunId>().ok());
-        if run.is_some_and(|run| discarded.contains(&run)) {
-            tokio::fs::remove_file(file.path()).await?;
         }
     }
     Ok(())

@@ -229,10 +229,12 @@ async fn a_history_is_discarded_from_the_command_line() {
     let done = discard(&world, "Octo/Hello#1").await;
     assert!(done.status.success(), "{:?}", printed(&done));
     insta::assert_snapshot!(printed(&done).0, @"Octo/Hello#1: the history of 1 run is discarded. The server removes its files from 1 runner");
+    let asked = std::time::Instant::now();
+    world.until("its files are gone", async || !files.exists()).await;
+    assert!(asked.elapsed() < std::time::Duration::from_secs(15), "nobody was told, they went by the next look");
     assert_eq!(world.runs().await.len(), 0);
     world.comment(MAINTAINER, issue, "/track why").await;
     world.settle().await;
-    world.until("its files are gone", async || !files.exists()).await;
     let why = world.said(issue).pop().expect("an answer");
     assert!(why.contains("The history of 1 run is discarded."), "{why}");
 

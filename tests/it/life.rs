@@ -62,6 +62,135 @@ async fn closing_the_issue_ends_its_run_and_removes_its_files() {
     assert!(world.said(issue)[1].contains("Reopen it first"), "{:?}", world.said(issue));
 }
 
+/// A folder of the only run's thread on the local runner.
+async fn thread_folder(world: &World) -> std::path::PathBuf {
+    world.runner_root().join("threads").join(only_run(world).await.thread.to_string())
+}
+
+const DRAFTS: &str = r#"commit done.txt done "feat: done"; echo draft >draft.txt; mkdir ignored; echo x >ignored/x; say working; await go; answer blocked "Why?""#;
+
+// B40, B81
+#[tokio::test]
+async fn what_was_at_work_in_a_closed_issue_is_kept() {
+    let world = World::new().await;
+    world.agent(DRAFTS);
+    let issue = world.issue("Say hello", "Loudly.").await;
+    world.label(issue, "track").await;
+    world.until_status(Status::Running).await;
+    let workspace = thread_folder(&world).await;
+    world.until("there is a draft", async || workspace.join("work/work/ignored/x").exists()).await;
+    world.sim.close(REPO, MAINTAINER, issue).await.expect("closed");
+    world.settle_soon().await;
+    world.until("its files are gone", async || !workspace.exists()).await;
+    world.until("it is recorded", async || decided(&world, issue).await.contains("cleaned_up")).await;
+    let run = only_run(&world).await;
+    let reference = format!("refs/track/runs/{}", run.id);
+    assert_eq!(world.git_at_bot(&["show", &format!("{reference}:draft.txt")]).await, "draft");
+    assert_eq!(world.git_at_bot(&["ls-tree", "-r", "--name-only", &reference]).await.lines().count(), 4);
+    let recorded = recorded(&world, issue).await;
+    let kept = format!("1 workspaces; kept is {reference} at {}\n", run.result.expect("a result"));
+    assert!(recorded.contains(&kept), "{recorded}");
+    let prompt = world.home().join("snapshots").join(run.id.to_string()).join("prompt.md");
+    assert_eq!(std::fs::read_to_string(&prompt).expect("the prompt").trim_end(), world.prompt(run.id));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&prompt.metadata().expect("a file").permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+// B40, B81
+#[tokio::test]
+async fn what_was_changed_in_a_workspace_after_its_run_is_kept_beside_the_result() {
+    let world = World::new().await;
+    let issue = world.work_on("Say hello", "").await;
+    let workspace = thread_folder(&world).await;
+    std::fs::write(workspace.join("work/work/by-hand.txt"), "by hand").expect("a change");
+    let run = only_run(&world).await;
+    world.sim.close(REPO, MAINTAINER, issue).await.expect("closed");
+    world.settle_soon().await;
+    world.until("its files are gone", async || !workspace.exists()).await;
+    world.until("it is recorded", async || decided(&world, issue).await.contains("cleaned_up")).await;
+    let [result, left] = ["runs", "left"].map(|kept| format!("refs/track/{kept}/{}", run.id));
+    assert_eq!(world.git_at_bot(&["diff", "--name-only", &result, &left]).await, "by-hand.txt");
+    assert_eq!(world.git_at_bot(&["rev-parse", &result]).await, run.result.expect("a result").as_str());
+    let at = world.git_at_bot(&["rev-parse", &left]).await;
+    let recorded = recorded(&world, issue).await;
+    assert!(recorded.contains(&format!("kept is {left} at {at}, with 1 uncommitted file\n")), "{recorded}");
+
+    let told = world.run_track(&["runs", "--thread", &issue.to_string()]).await;
+    let told = crate::harness::process::printed(&told).0;
+    let mirror = world.home().join("mirrors").join(format!("{}.git", run.repository));
+    assert!(told.contains(&format!("{left} at {at} in {}\n", mirror.display())), "{told}");
+    assert!(told.contains(&result), "{told}");
+}
+
+// B40, B81
+#[tokio::test]
+async fn what_cannot_be_kept_goes_in_the_end_and_the_reason_is_recorded() {
+    let world = World::new().await;
+    world.agent(r#"rm -rf .git; echo draft >draft.txt; answer blocked "Why?""#);
+    let issue = world.work_on("Say hello", "").await;
+    let workspace = thread_folder(&world).await;
+    world.sim.close(REPO, MAINTAINER, issue).await.expect("closed");
+    world.settle_soon().await;
+    let look = async || {
+        track::run::cleanup::clean_up(world.bot().context()).await.expect("a look");
+        // A night does not come before.
+        track::run::tidy::clean(&world.db(), &world.bot().context().runners.all()[0]).await.expect("clean");
+    };
+    let mut looks = 0;
+    world
+        .until("its files are gone", async || {
+            look().await;
+            world.clock.advance(3_600_000);
+            looks += 1;
+            !workspace.exists()
+        })
+        .await;
+    assert!(looks >= 4, "it was removed at look {looks}");
+    world.until("it is recorded", async || decided(&world, issue).await.contains("cleaned_up")).await;
+    let recorded = recorded(&world, issue).await;
+    let why =
+        "what was left there could not be kept: the runner failed: the work could not be read: git ended with 1\n";
+    assert!(recorded.contains(why), "{recorded}");
+}
+
+// B40, B81
+#[tokio::test]
+async fn what_was_at_work_on_a_runner_that_is_away_is_kept_when_it_is_back() {
+    let mut world = World::over_ssh().await;
+    world.agent(DRAFTS);
+    let issue = world.issue("Say hello", "").await;
+    world.label(issue, "track").await;
+    world.until_status(Status::Running).await;
+    let machine = world.sshd.as_mut().expect("a machine");
+    let root = std::fs::read_dir(machine.home.join("track")).expect("the root").flatten().next().expect("one bot's");
+    let run = only_run(&world).await;
+    let workspace = root.path().join("threads").join(run.thread.to_string());
+    world.until("there is a draft", async || workspace.join("work/work/ignored/x").exists()).await;
+    world.sshd.as_mut().expect("a machine").stop();
+    world.sim.close(REPO, MAINTAINER, issue).await.expect("closed");
+    world.until("the cancel is asked for", async || only_run(&world).await.cancel_at.is_some()).await;
+    // Nobody waits for it any longer, and its end is still owed to the runner.
+    world
+        .until("the run is over", async || {
+            world.pass(3_600_000);
+            only_run(&world).await.status == Status::Done
+        })
+        .await;
+    assert!(only_run(&world).await.result.is_none());
+    assert!(workspace.join("work/work/draft.txt").exists());
+
+    world.sshd.as_mut().expect("a machine").start_again();
+    world
+        .until("its files are gone", async || {
+            track::run::reconcile::look(world.bot().context()).await.expect("a look");
+            track::run::cleanup::clean_up(world.bot().context()).await.expect("a look");
+            world.clock.advance(3_600_000);
+            !workspace.exists()
+        })
+        .await;
+    assert_eq!(world.git_at_bot(&["show", &format!("refs/track/runs/{}:draft.txt", run.id)]).await, "draft");
+}
+
 // B41
 #[tokio::test]
 async fn files_that_stay_do_not_keep_those_of_other_threads() {
@@ -80,7 +209,11 @@ async fn files_that_stay_do_not_keep_those_of_other_threads() {
     world.until("the files of the second are gone", async || !of_second.exists()).await;
     assert!(of_first.join("work/work").exists());
     drop(lock);
-    track::run::reconcile::clean_up(world.bot().context()).await.expect("a look");
+    let look = async || track::run::cleanup::clean_up(world.bot().context()).await.expect("a look");
+    look().await;
+    assert!(of_first.exists(), "the next attempt is half a minute later");
+    world.clock.advance(40_000);
+    look().await;
     world.until("its files are gone", async || !of_first.exists()).await;
     world.until("it is noted", async || decided(&world, first).await.contains("cleaned_up")).await;
 }
@@ -101,7 +234,7 @@ async fn an_issue_that_is_opened_again_can_be_asked_for_again() {
     world.settle_soon().await;
     assert_eq!(world.runs().await[0].outcome, Some(Outcome::Succeeded));
     // What was to be removed is in use again.
-    track::run::reconcile::clean_up(world.bot().context()).await.expect("a cleanup");
+    track::run::cleanup::clean_up(world.bot().context()).await.expect("a cleanup");
     let workspace = world.runner_root().join("threads").join(world.runs().await[0].thread.to_string());
     assert!(workspace.exists());
 }
@@ -316,7 +449,7 @@ async fn files_on_a_runner_that_is_away_go_when_it_is_back() {
     machine.stop();
     world.sim.close(REPO, MAINTAINER, issue).await.expect("closed");
     world.settle_soon().await;
-    let clean_up = async |world: &World| track::run::reconcile::clean_up(world.bot().context()).await.expect("a look");
+    let clean_up = async |world: &World| track::run::cleanup::clean_up(world.bot().context()).await.expect("a look");
     clean_up(&world).await;
     assert!(files.join("work/work").exists());
 

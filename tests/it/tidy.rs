@@ -107,6 +107,37 @@ async fn each_night_the_bot_tidies_up() {
     assert!(world.runs().await.iter().all(|run| run.status == Status::Done));
 }
 
+// B81
+#[tokio::test]
+async fn what_is_kept_of_runs_goes_after_a_month_unless_open_work_needs_it() {
+    let world = World::new().await;
+    let (_, over) = finished(&world, "Is over").await;
+    finished(&world, "Goes on").await;
+    let [goes_on, is_over] = [0, 1].map(async |at| world.runs().await.remove(at).id);
+    let (goes_on, is_over) = (goes_on.await, is_over.await);
+    world.sim.close(REPO, MAINTAINER, over).await.expect("closed");
+    world.settle().await;
+    let home = world.home().to_owned();
+    let kept = async |run: track::model::RunId| {
+        let name = run.to_string();
+        let refs = world.git_at_bot(&["for-each-ref", "--format=%(refname)", "refs/track/"]).await;
+        let files = ["journals", "snapshots"].map(|folder| home.join(folder).join(&name).exists());
+        (refs.contains(&name), files[0], files[1])
+    };
+    let look = async || tidy::look(world.bot().context()).await.expect("a look");
+    look().await;
+    world.clock.advance(29 * DAY);
+    look().await;
+    assert_eq!(kept(is_over).await, (true, true, true));
+    world.clock.advance(2 * DAY);
+    // The bot's own look may have come first.
+    look().await;
+    world.until("the old one is gone", async || kept(is_over).await == (false, false, false)).await;
+    assert_eq!(kept(goes_on).await, (true, true, true));
+    let mut conn = world.db().read().await.expect("the database");
+    assert_eq!(db::snapshots::of_run(&mut conn, is_over).await.expect("snapshots"), []);
+}
+
 #[tokio::test]
 async fn the_mirror_of_a_repository_that_is_gone_goes_a_month_after_its_last_run() {
     let world = World::new().await;
