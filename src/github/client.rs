@@ -3,6 +3,7 @@
 //! octocrab attaches credentials to relative addresses only (and to `api.github.com`), so nothing but paths below the configured base is ever passed to it;
 //! pages and redirects are followed by path and query, and only within the same origin.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,6 +28,7 @@ use super::app::BotIdentity;
 use super::error::{ApiError, Failure, classify, http_date};
 use super::path::link;
 use super::token::{Access, AppKey, Tokens};
+use super::withhold::withhold;
 use crate::config::GitHubConfig;
 use crate::model::{Clock, InstallationId, Millis, Repository};
 
@@ -153,7 +155,13 @@ impl GitHub {
         let mut request = Request { method, path: path.to_owned(), body: None };
         if let Some(body) = body {
             let text = serde_json::to_string(body).map_err(|error| request.unreadable(error.to_string()))?;
-            request.body = Some(text);
+            request.body = Some(match withhold(&text) {
+                Cow::Borrowed(_) => text,
+                Cow::Owned(fit) => {
+                    tracing::warn!(call = request.label(), "what looks like a secret is withheld from GitHub");
+                    fit
+                }
+            });
         }
         let answer = self.exchange(who, &mut request).await?;
         let bytes: &[u8] = if answer.body.is_empty() { b"null" } else { &answer.body };

@@ -21,6 +21,7 @@ mod tests;
 pub mod threads;
 mod token;
 pub mod users;
+mod withhold;
 
 pub use client::{As, GitHub, LONGEST_CALL, Reply};
 pub use error::ApiError;
