@@ -26,7 +26,7 @@ use crate::db::decisions::Decision;
 use crate::db::runs::Run;
 use crate::db::{self, Db};
 use crate::git::Mirrors;
-use crate::model::{Clock, Number, RepoName, RunId, Status};
+use crate::model::{Clock, Number, Outcome, RepoName, RunId, Status};
 use crate::report::wording;
 use crate::run::{discard, tidy};
 use crate::runner::pool::Pool;
@@ -424,6 +424,10 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         status: run.status.to_string(),
         outcome: run.outcome.map(|outcome| outcome.to_string()),
         reason: run.reason.map(|reason| reason.to_string()),
+        not_posted: run.ask.unposted.then(|| match run.outcome {
+            Some(Outcome::Succeeded) => run.detail.clone().unwrap_or_default(),
+            _ => wording::NOT_INSTALLED.to_owned(),
+        }),
         review_url: run.review_url,
         markdown: None,
         summary: said("summary"),

@@ -32,6 +32,7 @@ pub(super) async fn ask(
             repository: queued.repository.to_string(),
             number: queued.number.0,
             requester: queued.requester,
+            not_posted: queued.not_posted,
         })),
         Err(NotQueued::Refused(why)) => Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, why)),
         Err(NotQueued::Trouble(Trouble::GitHub(error))) => {

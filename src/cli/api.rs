@@ -132,6 +132,9 @@ pub struct ReviewQueued {
     pub number: i64,
     /// Login of who asked.
     pub requester: String,
+    /// Why the review will not be posted, if it will not.
+    #[serde(default)]
+    pub not_posted: Option<String>,
 }
 
 /// One run in a list.
@@ -166,6 +169,8 @@ pub struct RunRow {
     pub pull_request: Option<String>,
     /// Address of the review, once GitHub has confirmed it.
     pub review_url: Option<String>,
+    /// Why the review is not posted, where it is not.
+    pub not_posted: Option<String>,
     /// The whole review as Markdown; where one run is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub markdown: Option<String>,

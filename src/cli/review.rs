@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::api::{ReviewQueued, ReviewRequest, RunRow};
 use super::client::{Client, Connection, connect};
-use super::runs::in_full;
+use super::runs::{as_lines, in_full};
 use crate::config::Config;
 use crate::logging::visible;
 use crate::model::Clock;
@@ -26,7 +26,8 @@ Examples:
   track review https://github.com/octo/hello/pull/7 --as mona --wait
 
 The pull request is reviewed as it is now, and by the rules of `/track review` in a comment: whoever asks needs write access there.
-Exit codes: 0 queued, with --wait submitted; 1 refused, or not submitted.
+Where the App is not installed, a public pull request is reviewed all the same; nothing is posted, and --wait prints the review.
+Exit codes: 0 queued, with --wait submitted or printed; 1 refused, or no review.
 What comes next: `track runs --run` shows what became of it, `/track why` on the pull request why.")]
 pub struct ReviewArgs {
     /// The pull request's page
@@ -53,7 +54,7 @@ pub struct ReviewArgs {
     #[arg(long = "as", value_name = "LOGIN")]
     requester: Option<String>,
 
-    /// Wait until the review is there, and print its address; Ctrl-C ends the waiting alone
+    /// Wait until the review is there, and print its address, or all of it if it is not posted; Ctrl-C ends the waiting alone
     #[arg(long)]
     wait: bool,
 }
@@ -94,11 +95,13 @@ pub async fn run(
 }
 
 fn told(queued: &ReviewQueued) -> String {
-    let ReviewQueued { run, repository, number, requester } = queued;
+    let ReviewQueued { run, repository, number, requester, not_posted } = queued;
     let (repository, requester) = (visible(repository), visible(requester));
-    format!(
-        "Run {run} reviews {repository}#{number}, asked for by {requester}.\nWhat becomes of it: track runs --run {run}\n"
-    )
+    let mut told = format!("Run {run} reviews {repository}#{number}, asked for by {requester}.\n");
+    if let Some(why) = not_posted {
+        told += &format!("It will not be posted: {}\n", visible(why));
+    }
+    told + &format!("What becomes of it: track runs --run {run}\n")
 }
 
 /// The run when it is over; each new status is told.
@@ -117,14 +120,21 @@ async fn over(client: &Client, run: &str, err: &mut (dyn Write + Send)) -> anyho
     }
 }
 
-/// Says how it ended: the address of the review alone on `out`, so that scripts can read it.
+/// Says how it ended: on `out` nothing but the address of the review, or the review itself where it is not posted, to be copied or piped.
 fn finish(row: &RunRow, (out, err): (&mut (dyn Write + Send), &mut (dyn Write + Send))) -> anyhow::Result<bool> {
     write!(err, "{}", in_full(std::slice::from_ref(row), Clock::System.now()))?;
-    let Some(url) = row.review_url.as_ref().filter(|_| row.outcome.as_deref() == Some("succeeded")) else {
-        writeln!(err, "No review was submitted.")?;
-        return Ok(false);
-    };
-    writeln!(out, "{}", visible(url))?;
+    let succeeded = row.outcome.as_deref() == Some("succeeded");
+    match (&row.review_url, &row.not_posted, &row.markdown) {
+        (Some(url), _, _) if succeeded => writeln!(out, "{}", visible(url))?,
+        (None, Some(_), Some(markdown)) if succeeded => {
+            writeln!(err, "\nNot posted. To be copied:\n")?;
+            write!(out, "{}", as_lines(markdown))?;
+        }
+        _ => {
+            writeln!(err, "No review was submitted.")?;
+            return Ok(false);
+        }
+    }
     Ok(true)
 }
 
@@ -145,9 +155,16 @@ mod tests {
             repository: "octo/hello".into(),
             number: 7,
             requester: "mona".into(),
+            not_posted: None,
         };
         insta::assert_snapshot!(told(&queued), @"
         Run 01ARZ3NDEKTSV4RRFFQ69G5FAV reviews octo/hello#7, asked for by mona.
+        What becomes of it: track runs --run 01ARZ3NDEKTSV4RRFFQ69G5FAV
+        ");
+        let not_posted = Some("the App is not installed on octo/hello; install it: LINK".to_owned());
+        insta::assert_snapshot!(told(&ReviewQueued { not_posted, ..queued }), @"
+        Run 01ARZ3NDEKTSV4RRFFQ69G5FAV reviews octo/hello#7, asked for by mona.
+        It will not be posted: the App is not installed on octo/hello; install it: LINK
         What becomes of it: track runs --run 01ARZ3NDEKTSV4RRFFQ69G5FAV
         ");
     }
@@ -183,6 +200,28 @@ mod tests {
           agent         claude on build-1
           review        https://github.com/octo/hello/pull/7#pullrequestreview-1
           summary       One thing matters.
+        ");
+
+        // B36, T26
+        let unposted = RunRow {
+            review_url: None,
+            not_posted: Some("the App is not installed on octo/hello; install it: LINK".into()),
+            markdown: Some("@mona requested me to review this PR.\n\n\tOne thing\u{1b}[2J matters.".into()),
+            ..submitted.clone()
+        };
+        let (good, out, err) = finished(&unposted);
+        assert_eq!(
+            (good, out.as_str()),
+            (true, "@mona requested me to review this PR.\n\n\tOne thing\\u{1b}[2J matters.\n")
+        );
+        insta::assert_snapshot!(err, @"
+        01ARZ3NDEKTSV4RRFFQ69G5FAV  octo/hello#7  review: succeeded
+          times         asked 1 h ago by mona, took 4 min
+          agent         claude on build-1
+          not posted    the App is not installed on octo/hello; install it: LINK
+          summary       One thing matters.
+
+        Not posted. To be copied:
         ");
 
         let in_a_comment = RunRow { review_url: None, ..submitted.clone() };

@@ -188,6 +188,7 @@ fn one_in_full(row: &RunRow, now: Millis) -> String {
         ("branch", row.branch.clone()),
         ("pull request", row.pull_request.clone()),
         ("review", row.review_url.clone()),
+        ("not posted", row.not_posted.clone()),
         ("summary", row.summary.clone()),
         ("notes", row.notes.clone()),
         ("error", error),

@@ -50,7 +50,7 @@ pub struct Repository {
 impl Repository {
     /// The repository in the words of the model, as reached through an installation.
     pub fn through(&self, installation: InstallationId) -> crate::model::Repository {
-        crate::model::Repository { id: self.id, installation, name: self.name.clone() }
+        crate::model::Repository { id: self.id, installation: Some(installation), name: self.name.clone() }
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::client::{As, GitHub, Reply, Request};
 use super::error::ApiError;
 use super::path::{encoded, link, query_value};
+use super::repos::RepositoryInfo;
 use super::{User, millis};
 use crate::model::{Account, InstallationId, Millis, RepoName, Repository, RepositoryId};
 
@@ -80,7 +81,7 @@ pub async fn repository_installation(gh: &GitHub, name: &RepoName) -> Result<Ins
     Ok(gh.get::<Installation>(As::App, &path).await?.id)
 }
 
-/// A repository that the App reaches, and who owns it.
+/// A repository, and who owns it.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The repository.
@@ -119,7 +120,17 @@ pub async fn repository_named(gh: &GitHub, installation: InstallationId, name: &
     tracing::debug!(?revoked, "the token by which {name} was found is given back");
     let found = minted.repositories.into_iter().next().ok_or_else(unreadable)?;
     let name = found.full_name.parse().map_err(|_| unreadable())?;
-    Ok(Found { repository: Repository { id: found.id, installation, name }, owner: found.owner.account })
+    let repository = Repository { id: found.id, installation: Some(installation), name };
+    Ok(Found { repository, owner: found.owner.account })
+}
+
+/// The repository of a name where the App is not installed, as everybody sees it; not found where not everybody may.
+/// <https://docs.github.com/en/rest/repos/repos#get-a-repository>
+pub async fn public_repository(gh: &GitHub, name: &RepoName) -> Result<Found, ApiError> {
+    let path = format!("/repos/{}/{}", encoded(&name.owner), encoded(&name.name));
+    let found: RepositoryInfo = gh.get(As::Nobody, &path).await?;
+    let name = found.name().unwrap_or_else(|| name.clone());
+    Ok(Found { repository: Repository { id: found.id, installation: None, name }, owner: found.owner.account })
 }
 
 /// Whether an installation is suspended now; not found where it is removed.

@@ -91,6 +91,10 @@ pub(super) async fn ask(
 
 /// Whether the repository is among those that this server serves, else why not.
 async fn served(context: &Context, repository: &Repository, owner: AccountId) -> Result<Result<(), String>, Trouble> {
+    if repository.installation.is_none() {
+        // Only the operator can have asked, by hand: that is a decision of its own.
+        return Ok(Ok(()));
+    }
     let patterns = context.config.allow.as_deref();
     let app_owner = match patterns {
         // The App's owner is of no account where patterns decide.
@@ -375,7 +379,9 @@ impl Act<'_> {
             Decision::Retry { of, attempt } => {
                 let earlier = db::runs::get(&mut *tx, of).await?;
                 let again = NewWork::again(&mut *tx, &earlier, self.asked.actor.clone(), self.now).await?;
-                let work = NewWork { limits: facts.limits, ..again };
+                // The App may have been installed since.
+                let ask = Ask { unposted: self.repository.installation.is_none(), ..again.ask.clone() };
+                let work = NewWork { ask, limits: facts.limits, ..again };
                 match start(&mut *tx, &work, self.now).await? {
                     Some(run) => (Some(run), "accepted", "retried", format!("run {run} is attempt {attempt} of {of}")),
                     None => return Err(anyhow::anyhow!("the lane was taken between decision and start").into()),
@@ -567,6 +573,7 @@ impl Act<'_> {
                     Kind::FollowUp | Kind::Review => Some(self.asked.number),
                 },
                 pin: wanted.pin.clone(),
+                unposted: self.repository.installation.is_none(),
             },
             retry_of: None,
             line: wanted.line,

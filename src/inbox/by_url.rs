@@ -1,6 +1,7 @@
 //! Reviews that the operator asks for on the bot's own machine, by the address of a pull request (B30).
 //!
 //! What a delivery would have told is asked of GitHub; from there on it is a `/track review` like any other, through the same decision.
+//! Where the App is not installed, what everybody may read is reviewed, and nothing of it goes to GitHub (B36).
 
 use bytes::Bytes;
 use serde_json::json;
@@ -16,8 +17,10 @@ use crate::context::Context;
 use crate::db;
 use crate::db::deliveries::{NewDelivery, Packed, Source};
 use crate::event::{IssueText, Sender};
-use crate::github::{User, app, issues};
+use crate::github::app::{self, Found};
+use crate::github::{ApiError, User, issues};
 use crate::model::{Account, Number, Place, RepoName, Repository, RunId};
+use crate::report::wording;
 use crate::run::mains;
 use crate::run::trouble::Trouble as RunTrouble;
 use crate::trigger::address::read_address;
@@ -46,6 +49,8 @@ pub struct Queued {
     pub number: Number,
     /// Login of who asked.
     pub requester: String,
+    /// Why the review will not be posted, if it will not.
+    pub not_posted: Option<String>,
 }
 
 /// Why no review is queued.
@@ -68,7 +73,8 @@ pub async fn review(context: &Context, wanted: &Wanted) -> Result<Queued, NotQue
     let (name, number) = read_address(&wanted.url, &context.app.server_url).map_err(NotQueued::Refused)?;
     check_review(&wanted.review).map_err(NotQueued::Refused)?;
     let login = requester(&context.config, wanted.requester.as_deref()).map_err(NotQueued::Refused)?;
-    let (repository, owner) = find(context, &name).await?;
+    let (found, not_posted) = find(context, &name).await?;
+    let Found { repository, owner } = found;
     let actor = account(context, &repository, login).await?;
     let (on_pull, issue) = subject(context, &repository, number).await?;
 
@@ -91,7 +97,7 @@ pub async fn review(context: &Context, wanted: &Wanted) -> Result<Queued, NotQue
     let Some(decided) = decided else { return Err(anyhow::anyhow!("a request leaves a decision").into()) };
     let requester = asked.actor.login;
     match (decided.run, decided.shown.verdict.as_str(), decided.shown.reason.as_str()) {
-        (Some(run), "accepted", _) => Ok(Queued { run, repository: repository.name, number, requester }),
+        (Some(run), "accepted", _) => Ok(Queued { run, repository: repository.name, number, requester, not_posted }),
         (_, _, "stranger") => Err(NotQueued::Refused(format!(
             "{requester} may not write in {name}, so nothing is started for them there; --as names somebody who may"
         ))),
@@ -108,17 +114,28 @@ fn requester<'a>(config: &'a Config, given: Option<&'a str>) -> Result<&'a str, 
     })
 }
 
-/// The repository of a name, and its owner.
-async fn find(context: &Context, name: &RepoName) -> Result<(Repository, Account), NotQueued> {
-    let installation = match app::repository_installation(&context.github, name).await {
-        Ok(installation) => installation,
+/// The repository of a name, and why nothing can be posted there, if nothing can.
+async fn find(context: &Context, name: &RepoName) -> Result<(Found, Option<String>), NotQueued> {
+    match app::repository_installation(&context.github, name).await {
+        Ok(installation) => Ok((app::repository_named(&context.github, installation, name).await?, None)),
         Err(error) if error.is_not_found() => {
-            return Err(NotQueued::Refused(format!("the App is not installed on {name}")));
+            let link = context.install_url(&app::me(&context.github).await?.slug);
+            match app::public_repository(&context.github, name).await {
+                Ok(found) => {
+                    let why = wording::not_posted(&found.repository.name, &link);
+                    Ok((found, Some(why)))
+                }
+                // An Enterprise server in private mode lets nobody in who does not sign in.
+                Err(error) if error.is_not_found() || matches!(error, ApiError::Unauthorized { .. }) => {
+                    Err(NotQueued::Refused(format!(
+                        "{name} is private, or not there: GitHub says the same of both. If it is there, install the App on it: {link}"
+                    )))
+                }
+                Err(error) => Err(error.into()),
+            }
         }
-        Err(error) => return Err(error.into()),
-    };
-    let found = app::repository_named(&context.github, installation, name).await?;
-    Ok((found.repository, found.owner))
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn account(context: &Context, via: &Repository, login: &str) -> Result<Account, NotQueued> {

@@ -302,6 +302,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
                     requester: newest.actor.clone(),
                     pin: None,
                     told_on: Some(if request.is_some() { newest.number } else { told_on }),
+                    unposted: false,
                 },
                 retry_of: None,
                 line: Some(line.id),

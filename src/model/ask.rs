@@ -110,6 +110,9 @@ pub struct Ask {
     /// Where on GitHub the run's status is told, if not on the thread's own issue or pull request.
     #[serde(default)]
     pub told_on: Option<Number>,
+    /// Whether nothing of it goes to GitHub: a review where the App is not installed (B36).
+    #[serde(default)]
+    pub unposted: bool,
 }
 
 /// A pull request as it was when its review was asked for (B31).
@@ -167,8 +170,8 @@ impl fmt::Display for RepoName {
 pub struct Repository {
     /// GitHub's id.
     pub id: RepositoryId,
-    /// The installation through which the bot reaches it.
-    pub installation: InstallationId,
+    /// The installation through which the bot reaches it; `None` where the App is not installed and only what everybody may read is read.
+    pub installation: Option<InstallationId>,
     /// Owner and name.
     pub name: RepoName,
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::text::{code, quoted, quoted_line};
 use crate::agent::{Answer, Disposition, Reply};
 use crate::db::runs::{LeftOut, Run};
-use crate::model::{Millis, Number, Outcome, Phase, Reason, RunId, Sha, Status, Usage};
+use crate::model::{Millis, Number, Outcome, Phase, Reason, RepoName, RunId, Sha, Status, Usage};
 
 /// Bytes of an agent's summary that a comment shows.
 const SUMMARY_LIMIT: usize = 6_000;
@@ -358,6 +358,14 @@ pub fn run_link(run: RunId, url: Option<&str>) -> String {
         Some(url) => format!("[run {run}]({url})"),
         None => format!("run {}", code(&run.to_string())),
     }
+}
+
+/// Why a review is not posted, in short.
+pub const NOT_INSTALLED: &str = "the App is not installed there";
+
+/// What is said of a review where the App is not installed (B36).
+pub fn not_posted(repository: &RepoName, install_url: &str) -> String {
+    format!("the App is not installed on {repository}; install it there to have reviews posted: {install_url}")
 }
 
 /// What is said where GitHub did not take a review and its findings are in a comment.

@@ -60,7 +60,7 @@ pub async fn work(context: Arc<Context>) {
     }
 }
 
-async fn next_look(context: &Context, budgets: &mut HashMap<InstallationId, Budget>) -> Result<Duration> {
+async fn next_look(context: &Context, budgets: &mut HashMap<Option<InstallationId>, Budget>) -> Result<Duration> {
     let now = context.clock.now();
     let due = db::reports::next_due(&mut *context.db.read().await?, now).await?;
     let opens = budgets.values_mut().filter_map(|budget| budget.open(now, false).err());
@@ -69,7 +69,7 @@ async fn next_look(context: &Context, budgets: &mut HashMap<InstallationId, Budg
 }
 
 /// Sends what is due, one at a time per installation and the installations side by side, until nothing is due that a budget lets through.
-async fn round(context: &Context, budgets: &mut HashMap<InstallationId, Budget>) -> Result<()> {
+async fn round(context: &Context, budgets: &mut HashMap<Option<InstallationId>, Budget>) -> Result<()> {
     loop {
         let now = context.clock.now();
         let closed = budgets.iter_mut().filter_map(|(id, budget)| budget.open(now, false).is_err().then_some(*id));
@@ -78,7 +78,7 @@ async fn round(context: &Context, budgets: &mut HashMap<InstallationId, Budget>)
         if due.is_empty() || context.stop.is_cancelled() {
             return Ok(());
         }
-        let mut lanes: HashMap<InstallationId, Vec<(Report, Repository)>> = HashMap::new();
+        let mut lanes: HashMap<Option<InstallationId>, Vec<(Report, Repository)>> = HashMap::new();
         for report in due {
             let repository = db::repositories::get(&mut *context.db.read().await?, report.repository)
                 .await?
@@ -98,10 +98,10 @@ async fn round(context: &Context, budgets: &mut HashMap<InstallationId, Budget>)
 
 async fn lane(
     context: &Context,
-    installation: InstallationId,
+    installation: Option<InstallationId>,
     mut budget: Budget,
     reports: Vec<(Report, Repository)>,
-) -> (InstallationId, Budget) {
+) -> (Option<InstallationId>, Budget) {
     for (report, repository) in reports {
         // What the budget does not let through stays due as it is: the next round asks the budget first.
         if context.stop.is_cancelled() || budget.open(context.clock.now(), false).is_err() {

@@ -26,7 +26,11 @@ pub mod trouble;
 pub mod watch;
 pub mod worker;
 
+use anyhow::Context as _;
+
 use crate::context::Context;
+use crate::db::runs::Run;
+use crate::db::{self, Conn};
 use crate::git::{self, Fetch, GitError, Mirror, Remote};
 use crate::github::ApiError;
 use crate::model::Repository;
@@ -42,12 +46,18 @@ fn endpoint(endpoint: &GitEndpoint) -> git::Endpoint {
     }
 }
 
+/// The repository of a run as the run reaches it: for one that is not posted, as everybody does, whatever became of the App since.
+async fn repository_of(conn: &mut Conn, run: &Run) -> anyhow::Result<Repository> {
+    let found = db::repositories::get(conn, run.repository).await?.context("a run's repository is stored")?;
+    Ok(if run.ask.unposted { Repository { installation: None, ..found } } else { found })
+}
+
 /// Brings commits from GitHub into the mirror. A token that was revoked since it was made is replaced once, without a loop (T31).
 async fn fetch(context: &Context, repository: &Repository, mirror: &Mirror, what: Fetch<'_>) -> Result<(), Trouble> {
     let url = context.remote(repository);
     for attempt in 0..2 {
         let token = context.github.git_token(repository, false).await?;
-        let remote = Remote { url: &url, token: Some(&token) };
+        let remote = Remote { url: &url, token: token.as_ref() };
         match mirror.fetch(remote, what).await {
             Err(GitError::Denied { .. }) if attempt == 0 => context.github.forget_git_token(repository, false).await,
             Err(error) => return Err(remote_trouble(error)),

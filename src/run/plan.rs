@@ -76,7 +76,7 @@ impl From<sqlx::Error> for PlanError {
 /// Plans a run: asks GitHub for heads, brings the mirror up to date, writes prompt and command line.
 pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
     let mut conn = context.db.read().await?;
-    let repository = db::repositories::get(&mut conn, run.repository).await?.context("a run's repository is stored")?;
+    let repository = super::repository_of(&mut conn, run).await?;
     let thread = db::threads::get(&mut conn, run.thread).await?;
     let line = match run.line {
         Some(line) => Some(db::lines::get(&mut conn, line).await?),
@@ -241,8 +241,12 @@ pub async fn recent_about(context: &Context, repository: &Repository) -> Result<
     }
 }
 
-/// The repository's policy from its default branch; one that cannot be read is a refusal, never the absence of rules.
+/// The repository's policy from its default branch; one that cannot be read is a refusal, never the absence of rules. A repository where
+/// the App is not installed has nothing to say to this server.
 pub async fn policy(context: &Context, repository: &Repository) -> Result<Policy, PlanError> {
+    if repository.installation.is_none() {
+        return Ok(Policy::default());
+    }
     let asked = context.clock.now();
     let policy = match repos::file(&context.github, repository, policy::PATH, None).await? {
         None => Policy::default(),
@@ -256,8 +260,8 @@ pub async fn policy(context: &Context, repository: &Repository) -> Result<Policy
 /// The repository's policy, or what it was when the run was decided upon or checked a moment ago.
 pub async fn recent_policy(context: &Context, repository: &Repository) -> Result<Policy, PlanError> {
     match context.policies.since(repository.id, context.clock.now() - PERMISSION_TRUSTED) {
-        Some(policy) => Ok(policy),
-        None => policy(context, repository).await,
+        Some(policy) if repository.installation.is_some() => Ok(policy),
+        _ => policy(context, repository).await,
     }
 }
 

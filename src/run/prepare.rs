@@ -294,7 +294,8 @@ pub async fn give_up(context: &Context, run: &Run, ending: Ending) -> Result<Nex
 /// The right to ask may have been taken away while the run was queued (T13).
 async fn confirm_permission(context: &Context, run: &Run) -> Result<Option<Next>> {
     let now = context.clock.now();
-    if now - run.allowed_at <= PERMISSION_TRUSTED {
+    // Where the App is not installed, GitHub tells nobody's rights, and the operator has asked by hand.
+    if now - run.allowed_at <= PERMISSION_TRUSTED || run.ask.unposted {
         return Ok(None);
     }
     let repository = db::repositories::get(&mut *context.db.read().await?, run.repository)

@@ -30,9 +30,7 @@ const TITLE_LIMIT: usize = 256;
 
 /// Publishes what a run left. Each part looks first whether it is done already, so that a crash repeats nothing visible.
 pub async fn step(context: &Context, run: &Run) -> Result<Next> {
-    let repository = db::repositories::get(&mut *context.db.read().await?, run.repository)
-        .await?
-        .context("a run's repository is stored")?;
+    let repository = super::repository_of(&mut *context.db.read().await?, run).await?;
     if run.kind == Kind::Review {
         return review::publish(context, run, &repository).await;
     }
@@ -349,7 +347,7 @@ async fn push(
     let mut new_token = false;
     loop {
         let token = context.github.git_token(repository, true).await?;
-        match git::push(&mirror, Remote { url: &url, token: Some(&token) }, Push { branch: &branch, new, expected })
+        match git::push(&mirror, Remote { url: &url, token: token.as_ref() }, Push { branch: &branch, new, expected })
             .await
         {
             Ok(PushOutcome::Pushed) => return Ok(None),

@@ -12,8 +12,8 @@ use crate::db;
 use crate::db::reports::{NewReport, Outcome as Sent, Payload};
 use crate::db::runs::{Ending, Run};
 use crate::git::hunks::{Hunks, hunks};
-use crate::github::pulls;
 use crate::github::reviews::{self, ReviewComment};
+use crate::github::{ApiError, pulls};
 use crate::model::{Outcome, Pin, Reason, Repository, Sha};
 use crate::report::review::{Placed, Scene, place};
 use crate::report::wording;
@@ -32,9 +32,10 @@ pub async fn earlier(
     policy: &Policy,
 ) -> Result<Vec<agent::Review>, PlanError> {
     let runs = db::runs::of_thread(&mut *context.db.read().await?, run.thread, RUNS_LOOKED_AT).await?;
+    let mut told = not_posted(context, repository, &runs).await?;
     let ours: Vec<i64> = runs.iter().filter_map(|earlier| earlier.review_id).collect();
     if ours.is_empty() {
-        return Ok(Vec::new());
+        return Ok(told);
     }
     let mains = mains::main_users(context, repository, Some(policy), None).await.map_err(|trouble| match trouble {
         Trouble::GitHub(error) => PlanError::GitHub(error),
@@ -50,7 +51,7 @@ pub async fn earlier(
             mains.iter().any(|main| main.id == user.account.id) || user.account.login == run.ask.author
         })
     };
-    let told = listed.into_iter().filter(|review| ours.contains(&review.id)).map(|review| {
+    told.extend(listed.into_iter().filter(|review| ours.contains(&review.id)).map(|review| {
         let commit = review.commit_id.as_ref().map_or("an unknown commit", Sha::as_str);
         let mut text = format!("Review {} of {commit}: {}\n\n{}\n", review.id, review.html_url, review.body);
         for finding in comments.iter().filter(|comment| comment.pull_request_review_id == Some(review.id)) {
@@ -67,8 +68,25 @@ pub async fn earlier(
             state: review.state.to_ascii_lowercase(),
             text,
         }
-    });
-    Ok(told.collect())
+    }));
+    Ok(told)
+}
+
+/// Earlier reviews that only the operator has seen, oldest first.
+async fn not_posted(context: &Context, repository: &Repository, runs: &[Run]) -> Result<Vec<agent::Review>, ApiError> {
+    let mut told = Vec::new();
+    for run in runs.iter().rev().filter(|run| run.ask.unposted && run.outcome == Some(Outcome::Succeeded)) {
+        let answer = run.answer.clone().and_then(|answer| Answer::stored(run.kind, answer));
+        let (Some(Answer::Review(answer)), Some(pin)) = (answer, &run.ask.pin) else { continue };
+        let text = place(&answer, None, &scene(context, run, repository, (pin, None)).as_ref()).body;
+        told.push(agent::Review {
+            at: run.ended_at.unwrap_or(run.queued_at),
+            author: context.bot(repository).await?.account.login,
+            state: "commented".to_owned(),
+            text: format!("Review of {}, which was not posted:\n\n{text}\n", pin.head),
+        });
+    }
+    Ok(told)
 }
 
 /// Submits one review and waits for GitHub's word that it is there (B34). Where GitHub refuses comments on lines, everything goes into the
@@ -79,6 +97,18 @@ pub async fn publish(context: &Context, run: &Run, repository: &Repository) -> R
     else {
         return finalize(context, run, None).await;
     };
+    if run.ask.unposted {
+        let link = match context.bot(repository).await {
+            Ok(bot) => context.install_url(&bot.slug),
+            Err(error) => match github_wait(&error, run, context.clock.now()) {
+                Some(wait) => return Ok(wait),
+                None => return Err(error.into()),
+            },
+        };
+        let detail = wording::not_posted(&repository.name, &link);
+        let made = Ending { outcome: Outcome::Succeeded, reason: Reason::Reviewed, detail };
+        return finalize(context, run, Some(made)).await;
+    }
     for with_notes in [true, false] {
         let key = format!("review:{}{}", run.id, if with_notes { "" } else { ":body" });
         let sent = db::reports::outcome(&mut *context.db.read().await?, &key).await?;

@@ -97,6 +97,9 @@ pub async fn start(conn: &mut Conn, work: &NewWork, now: Millis) -> Result<Optio
         Err(error) if db::is_unique_violation(&error) => return Ok(None),
         other => other?,
     }
+    if work.ask.unposted {
+        return Ok(Some(run.id));
+    }
     let status = NewReport {
         key: format!("status:{}", run.id),
         repository: work.thread.repository,

@@ -28,6 +28,7 @@ fn run() -> Run {
             requester: Account { id: AccountId(7), login: "mona".into() },
             pin: None,
             told_on: None,
+            unposted: false,
         },
         retry_of: None,
         attempt: 1,
