@@ -142,6 +142,7 @@ async fn runners(State(state): State<ApiState>) -> Result<Json<Vec<RunnerRow>>, 
 fn service(pool: &Pool, name: &str) -> String {
     match pool.out_of_service(name) {
         Some(why) => format!("out of service: {why}"),
+        None if pool.refuses_login(name) => "refuses the login".to_owned(),
         None if pool.is_silent(name) => "does not answer".to_owned(),
         None => "ready".to_owned(),
     }
@@ -244,11 +245,15 @@ async fn check_runner(State(state): State<ApiState>, Path(name): Path<String>) -
     let checks = match machine.check(&probes).await {
         Ok(checks) => {
             state.runners.answered(&name);
+            // Runs may wait for just this.
+            state.slots_changed.notify_one();
             checks.into_iter().map(|check| told(check, |agent| state.is_wanted(agent, &name))).collect()
         }
         Err(error) => {
-            if matches!(error, RunnerError::Host(HostError::Unreachable(_))) {
-                state.runners.no_answer(&name, state.clock.now());
+            match error {
+                RunnerError::Host(HostError::Unreachable(_)) => state.runners.no_answer(&name, state.clock.now()),
+                RunnerError::Host(HostError::Login(_)) => state.runners.refused_login(&name, state.clock.now()),
+                _ => {}
             }
             let remedy = way_in(&state.runners, machine.config(), &error).await;
             vec![Check { what: "connection".to_owned(), ok: false, found: error.to_string(), remedy }]

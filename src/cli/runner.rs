@@ -14,6 +14,7 @@ use super::client::{Client, reach};
 use super::table::{checks, table};
 use crate::config::{Config, Mistake, Mistakes, RunnerConfig, Sandbox, Transport, is_host_key, is_name};
 use crate::logging::visible;
+use crate::runner::alias::{self, Alias, NotTaken};
 
 /// What can be done with runners.
 #[derive(Debug, Subcommand)]
@@ -78,7 +79,8 @@ Examples:
   track runner add build-1 --host 10.0.0.5 --user agent --slots 2 --agent claude \\
       --prelude 'export PATH=\"$HOME/.local/bin:$PATH\"' \\
       --read-only '~/.local' --read-write '~/.claude'
-  track runner add here --local --sandbox none     this machine, agents not contained
+  track runner add build-1 --from-ssh-config build     what `ssh build` uses: host, user, port, key
+  track runner add here --local --sandbox none         this machine, agents not contained
 
 What comes next: `track runner check NAME` until nothing is missing, then the label `track` on an issue.")]
 pub struct AddArgs {
@@ -86,15 +88,25 @@ pub struct AddArgs {
     name: String,
 
     /// Host name or address
-    #[arg(long, required_unless_present = "local")]
+    #[arg(long, required_unless_present_any = ["local", "from_ssh_config"])]
     host: Option<String>,
 
     /// The account under which agents work there
-    #[arg(long, required_unless_present = "local")]
+    #[arg(long, required_unless_present_any = ["local", "from_ssh_config"])]
     user: Option<String>,
 
+    /// Take host, user, port and key from this alias of your ssh configuration, where no option says otherwise
+    ///
+    /// The alias is read now and not again. What is configured for it and has no meaning for a runner is named.
+    #[arg(long, value_name = "ALIAS")]
+    from_ssh_config: Option<String>,
+
+    /// Read the alias from this file [default: what ssh itself reads, ~/.ssh/config and the system's]
+    #[arg(long, value_name = "FILE", requires = "from_ssh_config")]
+    ssh_config: Option<PathBuf>,
+
     /// This very machine instead of one over SSH
-    #[arg(long, conflicts_with_all = ["host", "user", "port", "key", "host_key", "yes"])]
+    #[arg(long, conflicts_with_all = ["host", "user", "port", "key", "host_key", "yes", "from_ssh_config"])]
     local: bool,
 
     /// Port of sshd [default: 22]
@@ -179,7 +191,11 @@ pub async fn run(command: RunnerCommand, config: &Config, program: &dyn Program)
     match command {
         RunnerCommand::Add(args) => {
             let cwd = std::env::current_dir().context("the working directory is gone")?;
-            let runner = planned(&args, &cwd);
+            let mut runner = planned(&args, &cwd);
+            if let Some(alias) = &args.from_ssh_config {
+                let found = alias::resolve(alias, args.ssh_config.as_deref()).await?;
+                import(&mut runner, alias, found, &mut Terminal)?;
+            }
             config.check_runner(&runner)?;
             if config.runners.iter().any(|written| written.name.eq_ignore_ascii_case(&runner.name)) {
                 let setting = format!("runner {:?}", runner.name);
@@ -235,6 +251,41 @@ fn planned(args: &AddArgs, cwd: &Path) -> RunnerConfig {
         read_write: args.read_write.clone(),
         ..RunnerConfig::named(&args.name, transport)
     }
+}
+
+/// Takes over what an alias of the ssh configuration says and no option does, and says what was taken and what not.
+fn import(runner: &mut RunnerConfig, name: &str, found: Alias, dialogue: &mut dyn Dialogue) -> anyhow::Result<()> {
+    let is_elsewhere = runner.host.is_none();
+    runner.host.get_or_insert(found.host);
+    runner.user.get_or_insert(found.user);
+    runner.port.get_or_insert(found.port);
+    if runner.key_path.is_none() {
+        runner.key_path = found.key;
+    }
+    let shown = |value: &Option<String>| visible(value.as_deref().unwrap_or_default());
+    let key = runner.key_path.as_ref().map(|path| path.display().to_string());
+    let mut said = format!(
+        "With the ssh configuration of {}:\n  host  {}\n  user  {}\n  port  {}\n  key   {}\n",
+        visible(name),
+        shown(&runner.host),
+        shown(&runner.user),
+        runner.port.unwrap_or(22),
+        visible(key.as_deref().unwrap_or("the bot's own")),
+    );
+    if !found.not_taken.is_empty() {
+        said += "Not taken over:\n";
+    }
+    for NotTaken { setting, why, .. } in &found.not_taken {
+        said += &format!("  {}\n    -> {}\n", visible(setting), visible(why));
+    }
+    dialogue.say(&format!("{said}\n"));
+    if let Some(detour) = found.not_taken.iter().find(|one| one.is_detour && is_elsewhere) {
+        bail!(
+            "not added: {name} is reached by a detour ({}), and the bot connects without one; name an address that the bot reaches with --host, such as that of a VPN",
+            visible(&detour.setting)
+        );
+    }
+    Ok(())
 }
 
 async fn add(
@@ -530,6 +581,48 @@ mod tests {
         add(given, false, &client, &mut script).await.unwrap();
         assert!(!script.said.contains("SHA256"), "{}", script.said);
         assert_eq!(stored.lock().unwrap().len(), 2);
+    }
+
+    // B45
+    #[test]
+    fn what_an_alias_says_is_taken_where_no_option_says_otherwise() {
+        let detour = |is_detour| NotTaken {
+            setting: "proxyjump bastion".into(),
+            why: "the bot connects without detours".into(),
+            is_detour,
+        };
+        let found = |not_taken| Alias {
+            host: "10.0.0.9".into(),
+            user: "me".into(),
+            port: 2222,
+            key: Some("/home/me/.ssh/build".into()),
+            not_taken,
+        };
+        let mut script = Script::default();
+        let mut runner = RunnerConfig { port: Some(22), ..build_1() };
+        import(&mut runner, "build", found(vec![detour(true)]), &mut script).unwrap();
+        insta::assert_snapshot!(script.said, @"
+        With the ssh configuration of build:
+          host  10.0.0.5
+          user  agent
+          port  22
+          key   /home/me/.ssh/build
+        Not taken over:
+          proxyjump bastion
+            -> the bot connects without detours
+        ");
+        let mut runner = RunnerConfig::named("build-1", Transport::Ssh);
+        let error = import(&mut runner, "build", found(vec![detour(true)]), &mut script).unwrap_err();
+        insta::assert_snapshot!(error, @"not added: build is reached by a detour (proxyjump bastion), and the bot connects without one; name an address that the bot reaches with --host, such as that of a VPN");
+        let mut script = Script::default();
+        import(&mut runner, "build", found(vec![]), &mut script).unwrap();
+        insta::assert_snapshot!(script.said, @"
+        With the ssh configuration of build:
+          host  10.0.0.9
+          user  me
+          port  2222
+          key   /home/me/.ssh/build
+        ");
     }
 
     // B43

@@ -450,9 +450,9 @@ pub async fn set_fence(conn: &mut Conn, id: RunId, fence: i64) -> sqlx::Result<(
     Ok(())
 }
 
-/// Frees the runner of a run that never was sent there.
+/// Frees the runner of a run that never was sent there, also where that was just about to be done.
 pub async fn release_runner(conn: &mut Conn, id: RunId) -> sqlx::Result<()> {
-    sqlx::query("update run set runner = null where id = $1 and status = 'queued'")
+    sqlx::query("update run set runner = null, fence = 0 where id = $1 and status = 'queued'")
         .bind(id.to_string())
         .execute(conn)
         .await?;

@@ -77,6 +77,12 @@ fn turn_of(run: &Waiting, busy: &[Busy], runners: &[Slots], most: u32, now: Mill
     }
     let answers = |runner: &Slots| runner.in_service && runner.silent_until.is_none_or(|until| until <= now);
     if !eligible.iter().any(|runner| answers(runner)) {
+        if let Some(refuses) = eligible.iter().find(|runner| runner.in_service && runner.refuses_login) {
+            return wait(format!(
+                "runner {0} refuses the bot's login: put the line that `track runner check {0}` prints into `authorized_keys` there; it is asked again shortly",
+                refuses.name
+            ));
+        }
         return wait("its runner does not answer; it is asked again shortly".into());
     }
     let preferred: Vec<&Slots> = eligible
@@ -118,7 +124,7 @@ mod tests {
     }
 
     fn slots(name: &str, total: u32) -> Slots {
-        Slots { name: name.into(), total, in_service: true, silent_until: None }
+        Slots { name: name.into(), total, in_service: true, silent_until: None, refuses_login: false }
     }
 
     fn turns(waiting: &[Waiting], busy: &[Busy], runners: &[Slots]) -> Vec<Turn> {
@@ -174,6 +180,9 @@ mod tests {
         assert!(reason(waiting(1, None), &[taken], &[slots("a", 1)]).contains("every slot is taken"));
         let out = Slots { in_service: false, ..slots("a", 1) };
         assert!(reason(waiting(1, None), &[], &[out]).contains("out of service"));
+        let locked = Slots { silent_until: Some(9), refuses_login: true, ..slots("a", 1) };
+        let away = Slots { silent_until: Some(9), ..slots("b", 1) };
+        assert!(reason(waiting(1, None), &[], &[away, locked]).contains("`track runner check a`"));
         let later = Waiting { not_before: 2, ..waiting(1, None) };
         assert!(reason(later, &[], &[slots("a", 1)]).contains("follows shortly"));
     }

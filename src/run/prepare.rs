@@ -216,6 +216,10 @@ async fn refused(context: &Context, run: &Run, error: RunnerError) -> Result<Nex
         RunnerError::Host(HostError::Unreachable(why)) | RunnerError::Fenced(why) => {
             return unreachable(context, run, why.clone()).await;
         }
+        RunnerError::Host(away @ HostError::Login(_)) if run.fence == 0 => {
+            // A machine may be added before the bot's key is installed there.
+            return wait_for_runner(context, run, (away.to_string(), true)).await;
+        }
         RunnerError::Host(away @ (HostError::HostKey(_) | HostError::Login(_))) => {
             if let HostError::HostKey(_) = away {
                 context.runners.quarantine(run.runner.as_deref().unwrap_or_default(), &away.to_string());
@@ -224,7 +228,7 @@ async fn refused(context: &Context, run: &Run, error: RunnerError) -> Result<Nex
                 // The agent may be there: it is waited for, as it would be if it were known to work.
                 return unreachable(context, run, away.to_string()).await;
             }
-            if let HostError::HostKey(_) = away { Reason::HostKeyChanged } else { Reason::RunnerSetup }
+            Reason::HostKeyChanged
         }
         RunnerError::Canceled => return end(context, run, canceled()).await,
         RunnerError::Busy(why) => {
@@ -248,20 +252,33 @@ async fn refused(context: &Context, run: &Run, error: RunnerError) -> Result<Nex
     give_up(context, run, failed(reason, error)).await
 }
 
-/// A runner that does not answer: a run that never was sent there goes back to the queue, another waits for it.
+/// A runner that does not answer.
 async fn unreachable(context: &Context, run: &Run, why: String) -> Result<Next> {
+    wait_for_runner(context, run, (why, false)).await
+}
+
+/// A run that never was sent to a runner that does not let the bot in goes back to the queue, another waits for it.
+async fn wait_for_runner(context: &Context, run: &Run, (why, refuses_login): (String, bool)) -> Result<Next> {
     let now = context.clock.now();
     let since = run.unreachable_since.unwrap_or(now);
     if now - since >= run.lost_after() {
         let lost = lost(run, &why);
-        return end(context, run, if run.fence == 0 { Ending { outcome: Outcome::Failed, ..lost } } else { lost })
-            .await;
+        let ending = match run.fence {
+            0 if refuses_login => failed(Reason::RunnerSetup, lost.detail),
+            0 => Ending { outcome: Outcome::Failed, ..lost },
+            _ => lost,
+        };
+        return end(context, run, ending).await;
     }
     let mut tx = context.db.begin().await?;
     db::runs::set_unreachable(&mut tx, run.id, Some(since)).await?;
     if run.fence == 0 && db::runs::advance(&mut tx, run.id, Status::Preparing, Status::Queued, now).await? {
         // The queue passes the runner over for a while, so that it does not attract every run.
-        context.runners.no_answer(run.runner.as_deref().unwrap_or_default(), now);
+        let name = run.runner.as_deref().unwrap_or_default();
+        match refuses_login {
+            true => context.runners.refused_login(name, now),
+            false => context.runners.no_answer(name, now),
+        }
         db::runs::release_runner(&mut tx, run.id).await?;
     }
     db::reports::touch_status(&mut tx, run.id, now).await?;

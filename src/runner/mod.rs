@@ -3,6 +3,7 @@
 //! [`Machine`] has the verbs, `runner.sh` carries them out there: it prepares workspaces, launches agents detached under a supervisor of
 //! their own, and tells of them, so that a run outlives the bot and the network.
 
+pub mod alias;
 mod attach;
 mod error;
 pub mod host;

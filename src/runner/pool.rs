@@ -33,6 +33,8 @@ pub struct Slots {
     pub in_service: bool,
     /// It did not answer lately: until then others are asked.
     pub silent_until: Option<Millis>,
+    /// It answers, and refuses the bot's login.
+    pub refuses_login: bool,
 }
 
 /// The configured machines.
@@ -50,11 +52,12 @@ struct Entry {
     silence: Option<Silence>,
 }
 
-/// Attempts in a row that a machine did not answer, and until when it is passed over.
+/// Attempts in a row that a machine did not let the bot in, until when it is passed over, and whether it answered at all.
 #[derive(Clone, Copy)]
 struct Silence {
     attempts: usize,
     until: Millis,
+    refuses_login: bool,
 }
 
 impl Pool {
@@ -119,6 +122,7 @@ impl Pool {
             total: entry.machine.config().slots,
             in_service: entry.out_of_service.is_none(),
             silent_until: entry.silence.map(|silence| silence.until),
+            refuses_login: entry.silence.is_some_and(|silence| silence.refuses_login),
         };
         self.lock().iter().map(slots).collect()
     }
@@ -142,10 +146,19 @@ impl Pool {
 
     /// Has the queue pass a machine over for a while that did not answer.
     pub fn no_answer(&self, name: &str, now: Millis) {
+        self.pass_over(name, false, now);
+    }
+
+    /// The same for a machine that refuses the login: somebody will install the bot's key there.
+    pub fn refused_login(&self, name: &str, now: Millis) {
+        self.pass_over(name, true, now);
+    }
+
+    fn pass_over(&self, name: &str, refuses_login: bool, now: Millis) {
         if let Some(entry) = self.lock().get_mut(name) {
             let attempts = entry.silence.map_or(0, |silence| silence.attempts);
             let until = now + PASSED_OVER[attempts.min(PASSED_OVER.len() - 1)];
-            entry.silence = Some(Silence { attempts: attempts + 1, until });
+            entry.silence = Some(Silence { attempts: attempts + 1, until, refuses_login });
         }
     }
 
@@ -164,6 +177,11 @@ impl Pool {
     /// Whether a machine did not answer when it was last asked.
     pub fn is_silent(&self, name: &str) -> bool {
         self.lock().get(name).is_some_and(|entry| entry.silence.is_some())
+    }
+
+    /// Whether a machine refused the login when it was last asked.
+    pub fn refuses_login(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|entry| entry.silence.is_some_and(|silence| silence.refuses_login))
     }
 
     /// The key pair that the bot logs in to a machine with.

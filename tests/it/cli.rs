@@ -206,6 +206,60 @@ async fn a_thread_and_a_log_can_be_read() {
     assert!(printed(&twice).1.contains("leave --repo out"), "{:?}", printed(&twice));
 }
 
+// B45
+#[tokio::test]
+async fn a_machine_is_added_as_the_ssh_configuration_has_it() {
+    let mut world = World::over_ssh().await;
+    let given = world.config.runners.remove(0);
+    world.serve().await;
+    let sshd = world.sshd.as_ref().expect("a machine");
+    let (user, key, port) = (&sshd.user, sshd.client_key.display(), sshd.port);
+    let config = world.shared().join("ssh_config");
+    let text = format!(
+        "Host build\n  HostName 127.0.0.1\n  User {user}\n  Port {port}\n  IdentityFile \"{key}\"\n  ForwardAgent yes\n\
+         Match host 127.0.0.1\n  IdentityFile ~/no-such-key\n  SetEnv A=1\n\
+         Host far\n  HostName 127.0.0.1\n  ProxyCommand nc %h %p\n"
+    );
+    std::fs::write(&config, text).expect("a configuration");
+    let config = config.to_str().expect("UTF-8");
+    let add = async |words: &[&str]| {
+        let words = [&["runner", "add", "build-1", "--ssh-config", config, "--yes"], words].concat();
+        let added = world.run_track(&words).await;
+        let (out, err) = printed(&added);
+        let readable = |text: String| {
+            let text = text.replace(&key.to_string(), "KEY").replace(&port.to_string(), "PORT").replace(user, "USER");
+            text.replace(&std::env::var("HOME").expect("a home"), "HOME")
+        };
+        (added.status.code(), readable(out), readable(err))
+    };
+    let (code, out, err) = add(&["--from-ssh-config", "far", "--user", user]).await;
+    assert_eq!(code, Some(1), "{out}");
+    insta::assert_snapshot!(err, @"track: not added: far is reached by a detour (proxycommand nc %h %p), and the bot connects without one; name an address that the bot reaches with --host, such as that of a VPN");
+
+    let (code, out, err) = add(&["--from-ssh-config", "build", "--prelude", &given.prelude]).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    insta::assert_snapshot!(out.split("127.0.0.1 shows the host key").next().expect("a beginning"), @"
+    With the ssh configuration of build:
+      host  127.0.0.1
+      user  USER
+      port  PORT
+      key   KEY
+    Not taken over:
+      setenv A=1
+        -> the prelude sets variables
+      identityfile ~/no-such-key
+        -> cannot find the private key HOME/no-such-key; check key_path: No such file or directory (os error 2)
+    ");
+    assert!(out.ends_with("build-1 is ready: put the label `track` on an issue.\n"), "{out}");
+
+    // What is written out counts more.
+    let (_, out, _) = add(&["--from-ssh-config", "build", "--port", "1", "--user", "somebody"]).await;
+    assert!(out.contains("  user  somebody\n  port  1\n"), "{out}");
+    let (code, _, err) = add(&["--from-ssh-config", "two words"]).await;
+    assert_eq!(code, Some(1));
+    insta::assert_snapshot!(err, @r#"track: ssh cannot tell what "two words" stands for: hostname contains invalid characters"#);
+}
+
 // B41
 #[tokio::test]
 async fn a_history_is_discarded_from_the_command_line() {

@@ -245,6 +245,52 @@ async fn a_run_whose_runner_never_comes_back_is_lost() {
     assert_eq!(world.sim.pulls(REPO), []);
 }
 
+// B44
+#[tokio::test]
+async fn a_run_waits_for_the_key_that_somebody_still_has_to_install() {
+    let world = World::over_ssh_with(|config| config.runners[0].key_path = None).await;
+    let issue = world.issue("Say hello", "").await;
+    world.label(issue, "track").await;
+    let shown = async || {
+        world.pass(1_000);
+        world.said(issue).pop().unwrap_or_default()
+    };
+    world.until("it is said", async || shown().await.contains("Waiting: runner")).await;
+    insta::assert_snapshot!(world.only_comment(issue), @"
+    ⏳ **Queued** for `scripted`, number 1 in the queue.
+
+    Waiting: runner ssh-1 refuses the bot's login: put the line that `track runner check ssh-1` prints into `authorized_keys` there; it is asked again shortly
+
+    <sub>run `RUN` · asked by mona · branch `track/issue-1-LINE` · `/track cancel` ends it</sub>
+    ");
+    let key = std::fs::read_to_string(world.home().join("keys/runner_ed25519.pub")).expect("the bot's key");
+    world.sshd.as_ref().expect("a machine").authorize(key.trim());
+    world.settle_soon().await;
+    assert!(world.only_comment(issue).starts_with("✅ **Done**: #2"), "{}", world.only_comment(issue));
+    assert_eq!(world.runs().await[0].unreachable_since, None);
+}
+
+// B44
+#[tokio::test]
+async fn a_key_that_nobody_installs_is_not_waited_for_without_end() {
+    let world = World::over_ssh_with(|config| config.runners[0].key_path = None).await;
+    let issue = world.issue("Say hello", "").await;
+    world.label(issue, "track").await;
+    world
+        .until("it is out of sight", async || world.runs().await.iter().any(|run| run.unreachable_since.is_some()))
+        .await;
+    world
+        .until("it is over", async || {
+            world.pass(3_600_000);
+            world.runs().await[0].status == Status::Done
+        })
+        .await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::RunnerSetup)));
+    let detail = run.detail.expect("a detail");
+    assert!(detail.contains("refuses the login") && detail.ends_with("for 24 hours"), "{detail}");
+}
+
 // P3, P5
 #[tokio::test]
 async fn a_finished_result_is_waited_for_until_somebody_cancels() {
