@@ -26,7 +26,7 @@ use crate::run::feedback as run_feedback;
 use crate::run::start::{NewWork, start};
 use crate::trigger::allow;
 use crate::trigger::decide::{
-    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, Start, Wish, decide,
+    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, Start, Wish, dearest_until, decide,
 };
 use crate::trigger::{help, policy};
 
@@ -204,7 +204,8 @@ async fn answer(
         return ignore("stranger", "the actor may not write here").await;
     };
     let received = feedback::receive(context, repository, asked, (&before, &github)).await?;
-    let keys = match keys(context, delivery, asked, &github, received.is_some())? {
+    let alone = received.as_ref().filter(|review| review.alone());
+    let keys = match keys(context, delivery, asked, &github, alone.is_some())? {
         Keys::Of(keys) => keys,
         Keys::LabelGone => return ignore("label_gone", "the label was taken off again").await,
         Keys::OtherActor => {
@@ -223,12 +224,14 @@ async fn answer(
         db::lines::set_state(&mut tx, line.id, ended).await?;
     }
     let mut rings = Vec::new();
-    if let Some(received) = &received {
+    if let Some(received) = alone {
         let quiet = context.config.limits.quiet.as_millis() as Millis;
         feedback::keep(&mut tx, (delivery, repository, asked), (received, quiet), now).await?;
     }
     for (wish, key) in asked.wishes.iter().zip(&keys) {
-        let act = Act { context, delivery, repository, asked, github: &github, wish, key, positions: &positions, now };
+        let review = received.as_ref();
+        let positions = &positions;
+        let act = Act { context, delivery, repository, asked, review, github: &github, wish, key, positions, now };
         // Looked at anew for each wish: the one before, or somebody on the pull request, may have changed it.
         let scene = scene(&mut tx, repository, asked).await?;
         rings.extend(act.perform(&mut tx, &scene).await?);
@@ -294,6 +297,8 @@ struct Act<'a> {
     delivery: &'a Delivery,
     repository: &'a Repository,
     asked: &'a Asked,
+    /// The review in which it stands.
+    review: Option<&'a feedback::Kept>,
     github: &'a GitHubFacts,
     wish: &'a Wish,
     key: &'a str,
@@ -362,7 +367,7 @@ impl Act<'_> {
                 (None, "accepted", if paused { "paused" } else { "resumed" }, text)
             }
             Decision::Keep { line, instructions, text } => {
-                waits = Some((line, instructions));
+                waits = Some((line, Some(instructions), self.now));
                 self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
                 (None, "accepted", "kept", text)
             }
@@ -375,6 +380,15 @@ impl Act<'_> {
                 let text = self.answer_to(&mut *tx, scene, question).await?;
                 self.owe(&mut *tx, "reply", Payload::Reply { text }).await?;
                 (None, "accepted", "answered", format!("{} was answered", self.wish.verb()))
+            }
+            Decision::NotYet { reason, mut text, again_at } => {
+                // The command is refused, and what the review says besides is still open (B23).
+                if let Some(review) = self.review.filter(|review| !review.alone()) {
+                    text.push_str(" What else this review says is kept for the next follow-up.");
+                    waits = review.counts().then_some((review.line, None, again_at));
+                }
+                self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
+                (None, "refused", reason, text)
             }
             Decision::Refuse { reason, text } => {
                 self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
@@ -397,13 +411,14 @@ impl Act<'_> {
             verb: self.wish.verb().to_owned(),
             actor: self.asked.actor.clone(),
             run: consumes,
-            request: waits.as_ref().map(|(_, instructions)| instructions.clone()),
+            request: waits.as_ref().and_then(|(_, instructions, _)| instructions.clone()),
             created_at: self.now,
         };
         db::triggers::insert(&mut *tx, &trigger).await?;
-        if let Some((line, _)) = waits {
+        if let Some((line, _, at)) = waits {
             db::triggers::set_waiting(&mut *tx, self.key, line).await?;
-            db::lines::set_follow_up_at(&mut *tx, line, Some(self.now)).await?;
+            let sooner = db::lines::get(&mut *tx, line).await?.follow_up_at.filter(|due| *due < at);
+            db::lines::set_follow_up_at(&mut *tx, line, Some(sooner.unwrap_or(at))).await?;
         }
         if let (Some((line, waiting)), Some(_)) = (taken_along, run) {
             db::triggers::settle_waiting(&mut *tx, line, &waiting, run, self.now).await?;
@@ -472,6 +487,12 @@ impl Act<'_> {
             head: pull.head.sha.clone(),
             base: pull.base.r#ref.clone(),
         });
+        let limits = match &self.github.policy {
+            Ok(policy) => policy::effective(&config.limits, policy),
+            Err(_) => config.limits.clone(),
+        };
+        let costs = db::runs::costs_since(&mut *tx, self.now - DAY).await?;
+        let actor = self.asked.actor.id;
         let agents = BUILT_IN.iter().map(|name| (*name).to_owned()).chain(config.agents.keys().cloned()).collect();
         let profiles = config
             .profiles
@@ -495,12 +516,14 @@ impl Act<'_> {
             profiles,
             runners: self.context.runners.defaults(),
             default_agent: config.default_agent.clone(),
-            limits: match &self.github.policy {
-                Ok(policy) => policy::effective(&config.limits, policy),
-                Err(_) => config.limits.clone(),
+            asked_last_hour: db::runs::asked_since(&mut *tx, actor, self.now - HOUR).await?,
+            asked_again_at: match limits.runs_per_user_hour {
+                0 => None,
+                n => db::runs::nth_asked_since(tx, actor, (n, self.now - HOUR)).await?.map(|at| at + HOUR + 1),
             },
-            asked_last_hour: db::runs::asked_since(&mut *tx, self.asked.actor.id, self.now - HOUR).await?,
-            cost_last_day: db::runs::cost_since(tx, self.now - DAY).await?,
+            cost_last_day: costs.iter().map(|(_, cost)| cost).sum(),
+            afforded_again_at: dearest_until(&costs, &limits).map(|at| at + DAY + 1),
+            limits,
         })
     }
 
@@ -623,6 +646,6 @@ fn word(decision: &Decision) -> &'static str {
         Decision::Keep { .. } => "it is kept until the live run is over",
         Decision::Discard => "the history is discarded",
         Decision::Answer(_) => "answered",
-        Decision::Refuse { reason, .. } => reason,
+        Decision::Refuse { reason, .. } | Decision::NotYet { reason, .. } => reason,
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::text::{code, quoted, quoted_line};
 use crate::agent::{Answer, Disposition, Reply};
 use crate::db::runs::{LeftOut, Run};
-use crate::model::{Millis, Number, Outcome, Phase, Reason, RunId, Sha, Status, Usage};
+use crate::model::{Millis, Number, Outcome, Phase, Reason, RunId, Sha, Status, Usage, date_time};
 
 /// Bytes of an agent's summary that a comment shows.
 const SUMMARY_LIMIT: usize = 6_000;
@@ -535,15 +535,7 @@ pub fn duration(ms: Millis) -> String {
 }
 
 fn clock_time(at: Millis) -> String {
-    format_time(at, "%H:%M UTC")
-}
-
-fn date_time(at: Millis) -> String {
-    format_time(at, "%Y-%m-%d %H:%M UTC")
-}
-
-fn format_time(at: Millis, format: &str) -> String {
-    chrono::DateTime::from_timestamp_millis(at).map_or_else(String::new, |time| time.format(format).to_string())
+    chrono::DateTime::from_timestamp_millis(at).map_or_else(String::new, |time| time.format("%H:%M UTC").to_string())
 }
 
 #[cfg(test)]

@@ -87,7 +87,8 @@ async fn open_feedback(
     // What a run that failed was given is still to be dealt with.
     let last = earlier.iter().find(|earlier| earlier.outcome == Some(Outcome::Succeeded));
     let since = last.map_or(0, |last| last.queued_at);
-    feedback::for_request(context, repository, pull, (run, &mains, since)).await.map_err(plan_error)
+    let put_off = db::triggers::put_off(&mut *context.db.read().await?, repository.id, pull).await?;
+    feedback::for_request(context, repository, pull, (run, &mains, since), &put_off).await.map_err(plan_error)
 }
 
 fn plan_error(trouble: Trouble) -> PlanError {

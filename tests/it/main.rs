@@ -21,6 +21,7 @@ mod life;
 mod over_ssh;
 mod payloads;
 mod publishing;
+mod put_off;
 mod queue;
 mod real_agents;
 mod reports;
