@@ -461,8 +461,14 @@ impl Act<'_> {
         if let Some(thread) = scene.thread {
             let runs = db::runs::of_thread(&mut *tx, thread.id, HISTORY).await?;
             live = runs.iter().filter(|run| run.status != Status::Done).map(live_run).collect();
-            last = runs.iter().find(|run| run.status == Status::Done).and_then(|run| {
-                Some(LastRun { id: run.id, kind: run.kind, outcome: run.outcome?, attempt: run.attempt })
+            let over = runs.iter().find(|run| run.status == Status::Done);
+            let line = match over.and_then(|run| run.line) {
+                Some(line) => Some(db::lines::get(&mut *tx, line).await?),
+                None => None,
+            };
+            let line = line.map(|line| (line.state, line.pull));
+            last = over.and_then(|run| {
+                Some(LastRun { id: run.id, kind: run.kind, outcome: run.outcome?, attempt: run.attempt, line })
             });
             review_agent = runs.iter().find(|run| run.kind == Kind::Review).map(|run| run.agent.clone());
         }

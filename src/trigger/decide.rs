@@ -154,6 +154,8 @@ pub struct LastRun {
     pub outcome: Outcome,
     /// Its number of attempts so far.
     pub attempt: i64,
+    /// What became of its line, and the line's pull request; `None` for a review.
+    pub line: Option<(LineState, Option<Number>)>,
 }
 
 /// What is done about a wish.
@@ -334,17 +336,22 @@ fn followup(request: &Followup, facts: &Facts) -> Decision {
         );
     };
     if line.state == LineState::Merged && !request.fresh {
-        let pull = line.pull.map_or_else(|| "The pull request".to_owned(), |pull| format!("#{pull}"));
-        let text = format!(
-            "{pull} is merged, so nothing can be added to it. `/track followup --fresh <text>` begins a new line of work that knows what was said."
-        );
-        return refuse("merged", text);
+        return merged(line.pull);
     }
     let wanted = Dispatch { fresh: request.fresh, instructions: request.instructions.clone(), ..Dispatch::default() };
     match start(Kind::FollowUp, &wanted, None, facts) {
         Decision::Start(start) if !request.fresh => Decision::Start(Box::new(Start { line: Some(line.id), ..*start })),
         other => other,
     }
+}
+
+/// A follow-up adds to its pull request, which can no longer be done (B20).
+fn merged(pull: Option<Number>) -> Decision {
+    let pull = pull.map_or_else(|| "The pull request".to_owned(), |pull| format!("#{pull}"));
+    let text = format!(
+        "{pull} is merged, so nothing can be added to it. `/track followup --fresh <text>` begins a new line of work that knows what was said."
+    );
+    refuse("merged", text)
 }
 
 /// Reviews a pull request as it is at the time of the request (B30, B31).
@@ -645,6 +652,9 @@ fn retry(facts: &Facts) -> Decision {
     }
     if last.outcome == Outcome::Succeeded {
         return refuse("last_succeeded", succeeded(last.kind));
+    }
+    if let (Kind::FollowUp, Some((LineState::Merged, pull))) = (last.kind, last.line) {
+        return merged(pull);
     }
     Decision::Retry { of: last.id, attempt: last.attempt + 1 }
 }

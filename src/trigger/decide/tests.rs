@@ -129,7 +129,7 @@ fn run() -> RunId {
 }
 
 fn last(outcome: Outcome) -> Option<LastRun> {
-    Some(LastRun { id: run(), kind: Kind::Task, outcome, attempt: 1 })
+    Some(LastRun { id: run(), kind: Kind::Task, outcome, attempt: 1, line: Some((LineState::Open, Some(Number(8)))) })
 }
 
 // B01
@@ -257,6 +257,33 @@ fn only_what_did_not_succeed_is_tried_again() {
         let decision = if outcome == Outcome::Succeeded { "refuse last_succeeded" } else { "retry, attempt 2" };
         assert_eq!(decided("/track retry", &Facts { last: last(outcome), ..facts() }), decision, "{outcome}");
     }
+}
+
+// B20
+#[test]
+fn a_follow_up_is_tried_again_where_one_could_begin() {
+    let failed = |kind, state| Facts {
+        last: Some(LastRun { kind, line: Some((state, Some(Number(8)))), ..last(Outcome::Failed).unwrap() }),
+        ..facts()
+    };
+    for (kind, state, decision) in [
+        (Kind::FollowUp, LineState::Open, "retry, attempt 2"),
+        (Kind::FollowUp, LineState::Closed, "retry, attempt 2"),
+        (Kind::FollowUp, LineState::Merged, "refuse merged"),
+        // A task begins a new line where its own is over.
+        (Kind::Task, LineState::Merged, "retry, attempt 2"),
+        (Kind::Task, LineState::Closed, "retry, attempt 2"),
+    ] {
+        assert_eq!(decided("/track retry", &failed(kind, state)), decision, "{kind} {state}");
+    }
+    let merged = failed(Kind::FollowUp, LineState::Merged);
+    assert_eq!(
+        refusal("/track retry", &merged),
+        refusal(
+            "/track followup more",
+            &Facts { line: Some(LineFacts { state: LineState::Merged, ..line() }), ..facts() }
+        )
+    );
 }
 
 #[test]
