@@ -5,7 +5,7 @@ use tracing::info;
 use super::Trouble;
 use super::facts::{self, GitHubFacts};
 use super::screen::{Asked, Screened};
-use super::{feedback, life};
+use super::{feedback, life, ours};
 use crate::agent::BUILT_IN;
 use crate::config::Limits;
 use crate::context::Context;
@@ -59,7 +59,12 @@ pub async fn apply(
         Screened::Ignored { reason, detail } => {
             ignored(context, delivery, envelope, Some(&repository), reason, &detail).await
         }
-        Screened::Life { number, on_pull, change } => {
+        Screened::Life { number, on_pull, head_branch, change } => {
+            if on_pull {
+                // While the line's own pull request is open, another one of its branch ends nothing.
+                let free = |line: &Line| line.pull.is_none() || line.state != LineState::Open;
+                ours::adopt(context, &repository, (number, head_branch.as_deref()), free).await?;
+            }
             life::turn(context, (delivery, envelope), &repository, (number, on_pull, change)).await
         }
         Screened::Moved(change) => life::repository(context, delivery, envelope, (&repository, change)).await,
@@ -154,32 +159,6 @@ async fn scene(conn: &mut Conn, repository: &Repository, asked: &Asked) -> Resul
     Ok(Scene { thread, line, on_ours, subject: thread.map_or(asked.number, |thread| thread.number) })
 }
 
-/// A pull request is ours if its branch is a line's, whoever opened it; the number is only a cache.
-async fn adopt(context: &Context, repository: &Repository, asked: &Asked) -> Result<(), Trouble> {
-    let mut conn = context.db.read().await?;
-    if !asked.on_pull || db::lines::by_pull(&mut conn, repository.id, asked.number).await?.is_some() {
-        return Ok(());
-    }
-    // Where the delivery tells the branch, nobody is asked about pull requests that cannot be ours.
-    if let Some(branch) = &asked.issue.head_branch
-        && db::lines::by_branch(&mut conn, repository.id, branch).await?.is_none()
-    {
-        return Ok(());
-    }
-    drop(conn);
-    let Some(pull) =
-        facts::pull_of(context, repository, asked.number).await?.filter(|pull| pull.is_from(repository.id))
-    else {
-        return Ok(());
-    };
-    let mut tx = context.db.begin().await?;
-    if let Some(line) = db::lines::by_branch(&mut tx, repository.id, &pull.head.r#ref).await? {
-        db::lines::set_pull(&mut tx, line.id, &pull.base.r#ref, asked.number).await?;
-    }
-    tx.commit().await?;
-    Ok(())
-}
-
 async fn answer(
     context: &Context,
     delivery: &Delivery,
@@ -187,7 +166,10 @@ async fn answer(
     repository: &Repository,
     asked: &Asked,
 ) -> Result<(), Trouble> {
-    adopt(context, repository, asked).await?;
+    if asked.on_pull {
+        let branch = asked.issue.head_branch.as_deref();
+        ours::adopt(context, repository, (asked.number, branch), |_| true).await?;
+    }
     let before = scene(&mut *context.db.read().await?, repository, asked).await?;
     // What happens on a pull request of ours is the thread's.
     let envelope = Envelope { number: Some(before.subject), ..envelope.clone() };

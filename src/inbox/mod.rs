@@ -7,6 +7,7 @@ mod apply;
 mod facts;
 pub mod feedback;
 mod life;
+mod ours;
 mod screen;
 pub mod sweep;
 
