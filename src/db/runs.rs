@@ -641,9 +641,9 @@ pub async fn set_pushed(conn: &mut Conn, id: RunId, pushed: &Sha, pull: Option<N
     Ok(())
 }
 
-/// Moves a run's work to another line.
+/// Has a run's work go to another line, whose branch is nowhere yet.
 pub async fn set_line(conn: &mut Conn, id: RunId, line: LineId) -> sqlx::Result<()> {
-    sqlx::query("update run set line_id = $2 where id = $1")
+    sqlx::query("update run set line_id = $2, lease_sha = null where id = $1")
         .bind(id.to_string())
         .bind(line.to_string())
         .execute(conn)

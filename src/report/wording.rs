@@ -379,7 +379,7 @@ pub fn discarded(runs: u64, runners: u64) -> String {
 
 /// The text of the pull request: the agent's words, what it closes, who asked.
 ///
-/// `continues` is a pull request that was closed and cannot be opened again.
+/// `continues` is a pull request that was merged, or was closed and cannot be opened again.
 pub fn pull_request_body(
     run: &Run,
     agents_words: &str,
@@ -481,6 +481,8 @@ pub fn reason_text(reason: Reason) -> &'static str {
         Reason::NotDescendant => "what came back does not continue the commits that the agent was given",
         Reason::ResultRefused => "what came back breaks a rule, so it was not pushed",
         Reason::BranchMoved => "somebody else pushed to the branch while the agent worked",
+        Reason::PullRequestClosed => "the pull request was closed while the agent worked, so nothing was published",
+        Reason::PullRequestMerged => "the pull request was merged while the agent worked, so nothing was added to it",
         Reason::PushRefused => "GitHub refused the push",
         Reason::PullRequestRefused => "GitHub refused the pull request",
         Reason::Internal => "something broke in the bot itself",

@@ -5,6 +5,7 @@
 
 pub mod attachments;
 pub mod brief;
+pub mod destination;
 pub mod discard;
 pub mod feedback;
 pub mod finalize;
