@@ -61,7 +61,10 @@ pub async fn step(context: &Context, run: &Run) -> Result<Next> {
         Err(Undelivered::Refused(ending)) => finalize(context, run, Some(ending)).await,
         Err(Undelivered::Trouble(Trouble::GitHub(error))) => match github_wait(&error, run, context.clock.now()) {
             Some(next) => Ok(next),
-            None => finalize(context, run, Some(failed(Reason::PushRefused, error))).await,
+            None => {
+                let ending = super::refused_by_github(context, &repository, (Reason::PushRefused, error)).await;
+                finalize(context, run, Some(ending)).await
+            }
         },
         Err(Undelivered::Trouble(error)) => Err(error.into()),
     }
