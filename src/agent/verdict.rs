@@ -102,6 +102,8 @@ pub fn remedy(reason: Reason, agent: &Agent) -> String {
         Reason::NotDescendant => format!("`/track retry` starts `{name}` again from the commits it was given; the prompt forbids to amend or rebase them."),
         Reason::ResultRefused => "Say `/track dispatch` with what has to be done differently, or let a person make this change.".to_owned(),
         Reason::BranchMoved => "What was pushed there stays. `/track retry` does the work again on top of it.".to_owned(),
+        Reason::PullRequestClosed => "`/track followup <text>` opens it again and goes on from this work; `/track dispatch --fresh` begins anew.".to_owned(),
+        Reason::PullRequestMerged => "`/track followup --fresh <text>` begins a new line of work that knows what was said.".to_owned(),
         Reason::PushRefused => "Put right what stands above: the App must be allowed to push `track/*`. Then `/track retry`.".to_owned(),
         Reason::PullRequestRefused => "The branch is pushed: open the pull request by hand, or put right what GitHub says above and say `/track retry`.".to_owned(),
         Reason::Changes | Reason::NoChanges => "`/track followup <what to change>` has more done.".to_owned(),

@@ -54,6 +54,13 @@ pub(crate) fn millis<'de, D: Deserializer<'de>>(from: D) -> Result<Millis, D::Er
     chrono::DateTime::parse_from_rfc3339(&text).map(|time| time.timestamp_millis()).map_err(D::Error::custom)
 }
 
+/// Reads a time that GitHub may leave null.
+pub(crate) fn millis_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Millis>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    let read = |text: String| chrono::DateTime::parse_from_rfc3339(&text).map(|time| time.timestamp_millis());
+    text.map(read).transpose().map_err(D::Error::custom)
+}
+
 /// Milliseconds since the Unix epoch as the RFC 3339 text that GitHub takes (whole seconds, UTC).
 pub(crate) fn rfc3339(time: Millis) -> String {
     chrono::DateTime::from_timestamp_millis(time).unwrap_or_default().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)

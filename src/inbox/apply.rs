@@ -6,7 +6,7 @@ use super::Trouble;
 use super::cause::Cause;
 use super::facts::{self, GitHubFacts};
 use super::screen::{Asked, Origin, Screened};
-use super::{feedback, life};
+use super::{feedback, life, ours};
 use crate::agent::BUILT_IN;
 use crate::config::Limits;
 use crate::context::Context;
@@ -30,7 +30,7 @@ use crate::run::feedback as run_feedback;
 use crate::run::start::{NewWork, start};
 use crate::trigger::allow;
 use crate::trigger::decide::{
-    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, Start, Wish, decide,
+    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, Start, Wish, dearest_until, decide,
 };
 use crate::trigger::{help, policy};
 
@@ -63,7 +63,12 @@ pub async fn apply(
         Screened::Ignored { reason, detail } => {
             ignored(context, delivery, envelope, Some(&repository), reason, &detail).await
         }
-        Screened::Life { number, on_pull, change } => {
+        Screened::Life { number, on_pull, head_branch, change } => {
+            if on_pull {
+                // While the line's own pull request is open, another one of its branch ends nothing.
+                let free = |line: &Line| line.pull.is_none() || line.state != LineState::Open;
+                ours::adopt(context, &repository, (number, head_branch.as_deref()), free).await?;
+            }
             life::turn(context, (delivery, envelope), &repository, (number, on_pull, change)).await
         }
         Screened::Moved(change) => life::repository(context, delivery, envelope, (&repository, change)).await,
@@ -198,34 +203,11 @@ async fn scene(conn: &mut Conn, repository: &Repository, asked: &Asked) -> Resul
     Ok(Scene { thread, line, on_ours, subject: thread.map_or(asked.number, |thread| thread.number) })
 }
 
-/// A pull request is ours if its branch is a line's, whoever opened it; the number is only a cache.
-async fn adopt(context: &Context, repository: &Repository, asked: &Asked) -> Result<(), Trouble> {
-    let mut conn = context.db.read().await?;
-    if !asked.on_pull || db::lines::by_pull(&mut conn, repository.id, asked.number).await?.is_some() {
-        return Ok(());
-    }
-    // Where the delivery tells the branch, nobody is asked about pull requests that cannot be ours.
-    if let Some(branch) = &asked.issue.head_branch
-        && db::lines::by_branch(&mut conn, repository.id, branch).await?.is_none()
-    {
-        return Ok(());
-    }
-    drop(conn);
-    let Some(pull) =
-        facts::pull_of(context, repository, asked.number).await?.filter(|pull| pull.is_from(repository.id))
-    else {
-        return Ok(());
-    };
-    let mut tx = context.db.begin().await?;
-    if let Some(line) = db::lines::by_branch(&mut tx, repository.id, &pull.head.r#ref).await? {
-        db::lines::set_pull(&mut tx, line.id, &pull.base.r#ref, asked.number).await?;
-    }
-    tx.commit().await?;
-    Ok(())
-}
-
 async fn answer(context: &Context, cause: Cause<'_>, repository: &Repository, asked: &Asked) -> Result<(), Trouble> {
-    adopt(context, repository, asked).await?;
+    if asked.on_pull {
+        let branch = asked.issue.head_branch.as_deref();
+        ours::adopt(context, repository, (asked.number, branch), |_| true).await?;
+    }
     let before = scene(&mut *context.db.read().await?, repository, asked).await?;
     // What happens on a pull request of ours is the thread's.
     let ignore = async |reason: &str, detail: &str| {
@@ -241,7 +223,8 @@ async fn answer(context: &Context, cause: Cause<'_>, repository: &Repository, as
         return ignore("stranger", "the actor may not write here").await;
     };
     let received = feedback::receive(context, repository, asked, (&before, &github)).await?;
-    let keys = match keys(context, cause, asked, &github, received.is_some())? {
+    let alone = received.as_ref().filter(|review| review.alone());
+    let keys = match keys(context, cause, asked, &github, alone.is_some())? {
         Keys::Of(keys) => keys,
         Keys::LabelGone => return ignore("label_gone", "the label was taken off again").await,
         Keys::OtherActor => {
@@ -260,12 +243,14 @@ async fn answer(context: &Context, cause: Cause<'_>, repository: &Repository, as
         db::lines::set_state(&mut tx, line.id, ended).await?;
     }
     let mut rings = Vec::new();
-    if let Some(received) = &received {
+    if let Some(received) = alone {
         let quiet = context.config.limits.quiet.as_millis() as Millis;
         feedback::keep(&mut tx, (cause, repository, asked), (received, quiet), now).await?;
     }
     for (wish, key) in asked.wishes.iter().zip(&keys) {
-        let act = Act { context, cause, repository, asked, github: &github, wish, key, positions: &positions, now };
+        let review = received.as_ref();
+        let positions = &positions;
+        let act = Act { context, cause, repository, asked, review, github: &github, wish, key, positions, now };
         // Looked at anew for each wish: the one before, or somebody on the pull request, may have changed it.
         let scene = scene(&mut tx, repository, asked).await?;
         rings.extend(act.perform(&mut tx, &scene).await?);
@@ -335,6 +320,8 @@ struct Act<'a> {
     cause: Cause<'a>,
     repository: &'a Repository,
     asked: &'a Asked,
+    /// The review in which it stands.
+    review: Option<&'a feedback::Kept>,
     github: &'a GitHubFacts,
     wish: &'a Wish,
     key: &'a str,
@@ -405,7 +392,7 @@ impl Act<'_> {
                 (None, "accepted", if paused { "paused" } else { "resumed" }, text)
             }
             Decision::Keep { line, instructions, text } => {
-                waits = Some((line, instructions));
+                waits = Some((line, Some(instructions), self.now));
                 self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
                 (None, "accepted", "kept", text)
             }
@@ -418,6 +405,15 @@ impl Act<'_> {
                 let text = self.answer_to(&mut *tx, scene, question).await?;
                 self.owe(&mut *tx, "reply", Payload::Reply { text }).await?;
                 (None, "accepted", "answered", format!("{} was answered", self.wish.verb()))
+            }
+            Decision::NotYet { reason, mut text, again_at } => {
+                // The command is refused, and what the review says besides is still open (B23).
+                if let Some(review) = self.review.filter(|review| !review.alone()) {
+                    text.push_str(" What else this review says is kept for the next follow-up.");
+                    waits = review.counts().then_some((review.line, None, again_at));
+                }
+                self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
+                (None, "refused", reason, text)
             }
             Decision::Refuse { reason, text } => {
                 self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
@@ -440,13 +436,14 @@ impl Act<'_> {
             verb: self.wish.verb().to_owned(),
             actor: self.asked.actor.clone(),
             run: consumes,
-            request: waits.as_ref().map(|(_, instructions)| instructions.clone()),
+            request: waits.as_ref().and_then(|(_, instructions, _)| instructions.clone()),
             created_at: self.now,
         };
         db::triggers::insert(&mut *tx, &trigger).await?;
-        if let Some((line, _)) = waits {
+        if let Some((line, _, at)) = waits {
             db::triggers::set_waiting(&mut *tx, self.key, line).await?;
-            db::lines::set_follow_up_at(&mut *tx, line, Some(self.now)).await?;
+            let sooner = db::lines::get(&mut *tx, line).await?.follow_up_at.filter(|due| *due < at);
+            db::lines::set_follow_up_at(&mut *tx, line, Some(sooner.unwrap_or(at))).await?;
         }
         if let (Some((line, waiting)), Some(_)) = (taken_along, run) {
             db::triggers::settle_waiting(&mut *tx, line, &waiting, run, self.now).await?;
@@ -489,8 +486,14 @@ impl Act<'_> {
         if let Some(thread) = scene.thread {
             let runs = db::runs::of_thread(&mut *tx, thread.id, HISTORY).await?;
             live = runs.iter().filter(|run| run.status != Status::Done).map(live_run).collect();
-            last = runs.iter().find(|run| run.status == Status::Done).and_then(|run| {
-                Some(LastRun { id: run.id, kind: run.kind, outcome: run.outcome?, attempt: run.attempt })
+            let over = runs.iter().find(|run| run.status == Status::Done);
+            let line = match over.and_then(|run| run.line) {
+                Some(line) => Some(db::lines::get(&mut *tx, line).await?),
+                None => None,
+            };
+            let line = line.map(|line| (line.state, line.pull));
+            last = over.and_then(|run| {
+                Some(LastRun { id: run.id, kind: run.kind, outcome: run.outcome?, attempt: run.attempt, line })
             });
             review_agent = runs.iter().find(|run| run.kind == Kind::Review).map(|run| run.agent.clone());
         }
@@ -515,6 +518,12 @@ impl Act<'_> {
             head: pull.head.sha.clone(),
             base: pull.base.r#ref.clone(),
         });
+        let limits = match &self.github.policy {
+            Ok(policy) => policy::effective(&config.limits, policy),
+            Err(_) => config.limits.clone(),
+        };
+        let costs = db::runs::costs_since(&mut *tx, self.now - DAY).await?;
+        let actor = self.asked.actor.id;
         let agents = BUILT_IN.iter().map(|name| (*name).to_owned()).chain(config.agents.keys().cloned()).collect();
         let profiles = config
             .profiles
@@ -538,12 +547,14 @@ impl Act<'_> {
             profiles,
             runners: self.context.runners.defaults(),
             default_agent: config.default_agent.clone(),
-            limits: match &self.github.policy {
-                Ok(policy) => policy::effective(&config.limits, policy),
-                Err(_) => config.limits.clone(),
+            asked_last_hour: db::runs::asked_since(&mut *tx, actor, self.now - HOUR).await?,
+            asked_again_at: match limits.runs_per_user_hour {
+                0 => None,
+                n => db::runs::nth_asked_since(tx, actor, (n, self.now - HOUR)).await?.map(|at| at + HOUR + 1),
             },
-            asked_last_hour: db::runs::asked_since(&mut *tx, self.asked.actor.id, self.now - HOUR).await?,
-            cost_last_day: db::runs::cost_since(tx, self.now - DAY).await?,
+            cost_last_day: costs.iter().map(|(_, cost)| cost).sum(),
+            afforded_again_at: dearest_until(&costs, &limits).map(|at| at + DAY + 1),
+            limits,
         })
     }
 
@@ -670,6 +681,6 @@ fn word(decision: &Decision) -> &'static str {
         Decision::Keep { .. } => "it is kept until the live run is over",
         Decision::Discard => "the history is discarded",
         Decision::Answer(_) => "answered",
-        Decision::Refuse { reason, .. } => reason,
+        Decision::Refuse { reason, .. } | Decision::NotYet { reason, .. } => reason,
     }
 }

@@ -30,7 +30,7 @@ use crate::run::trouble::Trouble as RunTrouble;
 use crate::run::{feedback, mains};
 use crate::trigger::choose::ChosenBy;
 use crate::trigger::command::Command;
-use crate::trigger::decide::Wish;
+use crate::trigger::decide::{Wish, dearest_until};
 use crate::trigger::feedback::{FeedbackFacts, Received, Verdict, act, receive as received};
 use crate::trigger::policy;
 
@@ -42,11 +42,26 @@ const DAY: Millis = 24 * 3_600_000;
 
 /// A review on its way into the tables.
 pub(super) struct Kept {
-    line: LineId,
+    /// The line of its pull request.
+    pub line: LineId,
     received: Received,
+    /// Whether a command in it takes it along, so that it asks for nothing by itself.
+    with_command: bool,
 }
 
-/// What is done about the review of a delivery; `None` if it has none, is about somebody else's pull request, or holds a command that takes it along.
+impl Kept {
+    /// Whether it is decided about by itself.
+    pub fn alone(&self) -> bool {
+        !self.with_command
+    }
+
+    /// Whether it would become a follow-up without a command.
+    pub fn counts(&self) -> bool {
+        !matches!(self.received, Received::Ignored { .. })
+    }
+}
+
+/// What is done about the review of a delivery; `None` if it has none or is about somebody else's pull request.
 pub(super) async fn receive(
     context: &Context,
     repository: &Repository,
@@ -60,19 +75,17 @@ pub(super) async fn receive(
         _ => false,
     };
     // While a run is live the command is not obeyed, and the review waits like any other (B24).
-    if asked.wishes.iter().any(takes_it_along)
-        && db::runs::live_of(&mut *context.db.read().await?, line.thread, Lane::Work).await?.is_none()
-    {
-        return Ok(None);
-    }
+    let with_command = asked.wishes.iter().any(takes_it_along)
+        && db::runs::live_of(&mut *context.db.read().await?, line.thread, Lane::Work).await?.is_none();
     let mains = mains::main_users(context, repository, github.policy.as_ref().ok(), Some(line.id)).await?;
     let mains: Vec<_> = mains.into_iter().map(|main| main.id).collect();
-    let comments = if review.says_something || !review.wants_changes || !mains.contains(&asked.actor.id) {
+    let counted = !with_command && !review.says_something && review.wants_changes && mains.contains(&asked.actor.id);
+    let comments = if !counted {
         0
     } else {
         reviews::comments_of(&context.github, repository, asked.number, review.id).await?.len()
     };
-    Ok(Some(Kept { line: line.id, received: received(review, comments, asked.actor.id, &mains) }))
+    Ok(Some(Kept { line: line.id, received: received(review, comments, asked.actor.id, &mains), with_command }))
 }
 
 /// Writes what is done about a review.
@@ -269,6 +282,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
     if db::runs::live_of(&mut tx, line.thread, Lane::Work).await?.is_some() {
         return Ok(());
     }
+    let costs = db::runs::costs_since(&mut tx, now - DAY).await?;
     let facts = FeedbackFacts {
         requested: request.is_some(),
         issue_open: issue.is_open(),
@@ -278,7 +292,8 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
         bad_policy,
         open: open.reviews.len() + open.comments.len(),
         rounds: db::runs::automatic_since(&mut tx, line.id, now - DAY).await?,
-        cost_last_day: db::runs::cost_since(&mut tx, now - DAY).await?,
+        cost_last_day: costs.iter().map(|(_, cost)| cost).sum(),
+        afforded_again_at: dearest_until(&costs, &limits).map(|at| at + DAY + 1),
         limits: limits.clone(),
     };
     if let (LineState::Open, Some(ended)) = (line.state, ended) {
@@ -323,6 +338,14 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
             }
             info!("feedback on {} becomes run {run}", line.branch);
             (Some(run), "follow_up", format!("run {run} follows up on what was said"))
+        }
+        (Verdict::Wait { reason, text, until }, ..) => {
+            tell(&mut tx, line, (told_on, reason), &text, now).await?;
+            db::lines::set_follow_up_at(&mut tx, line.id, Some(until)).await?;
+            db::decisions::insert(&mut tx, &Record::noted(&thread, reason, text), now).await?;
+            tx.commit().await?;
+            context.wake.reports.notify_one();
+            return Ok(());
         }
         (Verdict::Skip { reason, detail }, ..) => (None, reason, detail),
         (Verdict::Tell { reason, text }, ..) => {

@@ -9,6 +9,7 @@ mod cause;
 mod facts;
 pub mod feedback;
 mod life;
+mod ours;
 mod screen;
 pub mod sweep;
 

@@ -29,6 +29,8 @@ pub enum Screened {
         number: Number,
         /// Whether it is a pull request.
         on_pull: bool,
+        /// The branch that a pull request brings.
+        head_branch: Option<String>,
         /// What became of it.
         change: LifeChange,
     },
@@ -88,7 +90,12 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
         Event::Unlabeled(_) => ignored("not_used", "taking a label off starts nothing"),
         // Told apart above, for they name no issue.
         Event::Installation(_) | Event::Repository(_) => ignored("not_used", "it changes nothing for track"),
-        Event::Life(life) => Screened::Life { number, on_pull: life.on_pull, change: life.change },
+        Event::Life(life) => Screened::Life {
+            number,
+            on_pull: life.on_pull,
+            head_branch: life.issue.head_branch.clone(),
+            change: life.change,
+        },
         Event::Labeled(_) | Event::Said(_) if sender.is_bot => {
             ignored("bot", "apps are not obeyed, nor is track itself")
         }

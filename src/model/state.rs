@@ -192,6 +192,10 @@ words!(
         ResultRefused => "result_refused",
         /// Somebody else moved the branch on GitHub while the agent worked.
         BranchMoved => "branch_moved",
+        /// The pull request was closed while the agent worked, which is a person's decision.
+        PullRequestClosed => "pull_request_closed",
+        /// The pull request was merged while the agent worked, so that nothing can be added to it.
+        PullRequestMerged => "pull_request_merged",
         /// GitHub refused the push.
         PushRefused => "push_refused",
         /// GitHub refused the pull request.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::text::{code, quoted, quoted_line};
 use crate::agent::{Answer, Disposition, Reply};
 use crate::db::runs::{LeftOut, Run};
-use crate::model::{Millis, Number, Outcome, Phase, Reason, RepoName, RunId, Sha, Status, Usage};
+use crate::model::{Millis, Number, Outcome, Phase, Reason, RepoName, RunId, Sha, Status, Usage, date_time};
 
 /// Bytes of an agent's summary that a comment shows.
 const SUMMARY_LIMIT: usize = 6_000;
@@ -387,7 +387,7 @@ pub fn discarded(runs: u64, runners: u64) -> String {
 
 /// The text of the pull request: the agent's words, what it closes, who asked.
 ///
-/// `continues` is a pull request that was closed and cannot be opened again.
+/// `continues` is a pull request that was merged, or was closed and cannot be opened again.
 pub fn pull_request_body(
     run: &Run,
     agents_words: &str,
@@ -489,6 +489,8 @@ pub fn reason_text(reason: Reason) -> &'static str {
         Reason::NotDescendant => "what came back does not continue the commits that the agent was given",
         Reason::ResultRefused => "what came back breaks a rule, so it was not pushed",
         Reason::BranchMoved => "somebody else pushed to the branch while the agent worked",
+        Reason::PullRequestClosed => "the pull request was closed while the agent worked, so nothing was published",
+        Reason::PullRequestMerged => "the pull request was merged while the agent worked, so nothing was added to it",
         Reason::PushRefused => "GitHub refused the push",
         Reason::PullRequestRefused => "GitHub refused the pull request",
         Reason::Internal => "something broke in the bot itself",
@@ -543,15 +545,7 @@ pub fn duration(ms: Millis) -> String {
 }
 
 fn clock_time(at: Millis) -> String {
-    format_time(at, "%H:%M UTC")
-}
-
-fn date_time(at: Millis) -> String {
-    format_time(at, "%Y-%m-%d %H:%M UTC")
-}
-
-fn format_time(at: Millis, format: &str) -> String {
-    chrono::DateTime::from_timestamp_millis(at).map_or_else(String::new, |time| time.format(format).to_string())
+    chrono::DateTime::from_timestamp_millis(at).map_or_else(String::new, |time| time.format("%H:%M UTC").to_string())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::db::decisions::Decision;
 use crate::db::reports::{NewReport, Payload};
 use crate::db::runs::{Ending, Run};
 use crate::db::{self, Conn};
-use crate::model::{Millis, Outcome, Reaction, Reason, Status};
+use crate::model::{Kind, LineState, Millis, Outcome, Reaction, Reason, Status};
 use crate::report::wording;
 
 /// Writes the ending and everything that is owed for it, in one transaction with the last move.
@@ -102,6 +102,12 @@ async fn attempt_again(tx: &mut Conn, run: &Run, now: Millis) -> Result<()> {
     }
     if let Some(earlier) = run.retry_of
         && db::runs::get(&mut *tx, earlier).await?.reason == Some(Reason::SupervisorDied)
+    {
+        return Ok(());
+    }
+    // Whoever merged or closed the pull request has ended its follow-ups (B25).
+    if let (Kind::FollowUp, Some(line)) = (run.kind, run.line)
+        && db::lines::get(&mut *tx, line).await?.state != LineState::Open
     {
         return Ok(());
     }

@@ -6,6 +6,7 @@
 pub mod attachments;
 pub mod brief;
 pub mod cleanup;
+pub mod destination;
 pub mod discard;
 pub mod feedback;
 pub mod finalize;
@@ -29,11 +30,11 @@ pub mod worker;
 use anyhow::Context as _;
 
 use crate::context::Context;
-use crate::db::runs::Run;
+use crate::db::runs::{Ending, Run};
 use crate::db::{self, Conn};
 use crate::git::{self, Fetch, GitError, Mirror, Remote};
 use crate::github::ApiError;
-use crate::model::Repository;
+use crate::model::{Reason, Repository};
 use crate::runner::GitEndpoint;
 use trouble::Trouble;
 
@@ -73,8 +74,24 @@ fn remote_trouble(error: GitError) -> Trouble {
         GitError::Unreachable { .. } | GitError::TimedOut { .. } => {
             Trouble::GitHub(remote_unavailable(error.to_string()))
         }
+        GitError::NoRepository { text, .. } => {
+            Trouble::GitHub(ApiError::NotFound { call: "git".to_owned(), message: text })
+        }
         other => Trouble::Git(other),
     }
+}
+
+/// The ending where a refusal of GitHub's cannot be waited out: the repository itself may be out of reach, and then nothing else is to blame.
+async fn refused_by_github(context: &Context, repository: &Repository, (reason, error): (Reason, ApiError)) -> Ending {
+    if is_out_of_reach(&error) && plan::about(context, repository).await.is_err_and(|error| is_out_of_reach(&error)) {
+        let detail = format!("the repository is gone, or the App has no access to it any more: {error}");
+        return step::failed(Reason::RepositoryUnusable, detail);
+    }
+    step::failed(reason, error)
+}
+
+fn is_out_of_reach(error: &ApiError) -> bool {
+    matches!(error, ApiError::NotFound { .. } | ApiError::NoInstallation { .. })
 }
 
 fn remote_unavailable(message: String) -> ApiError {

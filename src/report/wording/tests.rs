@@ -361,6 +361,12 @@ fn every_reason_has_its_sentence_and_its_next_step() {
     ❌ **Failed**: somebody else pushed to the branch while the agent worked.
     **Next:** What was pushed there stays. `/track retry` does the work again on top of it.
 
+    ❌ **Failed**: the pull request was closed while the agent worked, so nothing was published.
+    **Next:** `/track followup <text>` opens it again and goes on from this work; `/track dispatch --fresh` begins anew.
+
+    ❌ **Failed**: the pull request was merged while the agent worked, so nothing was added to it.
+    **Next:** `/track followup --fresh <text>` begins a new line of work that knows what was said.
+
     ❌ **Failed**: GitHub refused the push.
     **Next:** Put right what stands above: the App must be allowed to push `track/*`. Then `/track retry`.
 
