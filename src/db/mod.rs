@@ -45,6 +45,7 @@ const LOG_PAGES: &str = "8000";
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "init", include_str!("../../migrations/0001_init.sql")),
     (2, "follow_ups", include_str!("../../migrations/0002_follow_ups.sql")),
+    (5, "decisions", include_str!("../../migrations/0005_decisions.sql")),
 ];
 
 /// The open database: one writer, a few readers.

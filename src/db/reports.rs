@@ -52,6 +52,9 @@ pub enum Payload {
     Final {
         /// Markdown without the marker.
         text: String,
+        /// Logins of those whom it mentions, for the record.
+        #[serde(default)]
+        told: Vec<String>,
     },
     /// A reaction.
     Reaction {

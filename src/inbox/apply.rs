@@ -9,7 +9,7 @@ use super::{feedback, life};
 use crate::agent::BUILT_IN;
 use crate::config::Limits;
 use crate::context::Context;
-use crate::db::decisions::Decision as Record;
+use crate::db::decisions::{About, Decision as Record};
 use crate::db::deliveries::Delivery;
 use crate::db::lines::Line;
 use crate::db::reports::{NewReport, Payload};
@@ -17,7 +17,8 @@ use crate::db::runs::{Ending, Run};
 use crate::db::threads::Thread;
 use crate::db::triggers::Trigger;
 use crate::db::{self, Conn};
-use crate::event::{Envelope, label_trigger_key, trigger_key};
+use crate::event::{self, Envelope, Event, label_trigger_key, trigger_key};
+use crate::github::pulls::PullRequest;
 use crate::model::{Ask, Kind, LineState, Millis, Number, Outcome, Place, Reaction, Reason, Repository, RunId, Status};
 use crate::queue;
 use crate::report::wording;
@@ -34,8 +35,8 @@ const HOUR: Millis = 3_600_000;
 const DAY: Millis = 24 * HOUR;
 /// Runs that `/track status` lists.
 const HISTORY: i64 = 10;
-/// Decisions that `/track why` lists.
-const DECISIONS: i64 = 10;
+/// Decisions that `/track why` lists; a run has a handful of them.
+const DECISIONS: i64 = 20;
 
 /// Handles a screened delivery to its end.
 pub async fn apply(
@@ -53,11 +54,11 @@ pub async fn apply(
             Screened::Ignored { reason, detail } => (reason, detail),
             _ => ("no_installation", "it names no repository or no installation".to_owned()),
         };
-        return ignored(context, delivery, envelope, None, reason, &detail).await;
+        return ignored(context, (delivery, envelope), (None, About::default()), (reason, &detail)).await;
     };
     match screened {
         Screened::Ignored { reason, detail } => {
-            ignored(context, delivery, envelope, Some(&repository), reason, &detail).await
+            ignored(context, (delivery, envelope), (Some(&repository), About::default()), (reason, &detail)).await
         }
         Screened::Life { number, on_pull, change } => {
             life::turn(context, (delivery, envelope), &repository, (number, on_pull, change)).await
@@ -67,7 +68,8 @@ pub async fn apply(
         Screened::Installed(_) => Ok(()),
         Screened::Asked(asked) => {
             if let Err(detail) = served(context, envelope, &repository).await? {
-                return ignored(context, delivery, envelope, Some(&repository), "not_allowed", &detail).await;
+                let known = (Some(&repository), About::default());
+                return ignored(context, (delivery, envelope), known, ("not_allowed", &detail)).await;
             }
             answer(context, delivery, envelope, &repository, &asked).await
         }
@@ -92,15 +94,18 @@ async fn served(
     Ok(allow::served(patterns, &repository.name, owner, app_owner))
 }
 
+/// Records that nothing comes of a delivery, and why.
 pub(super) async fn ignored(
     context: &Context,
-    delivery: &Delivery,
-    envelope: &Envelope,
-    repository: Option<&Repository>,
-    reason: &str,
-    detail: &str,
+    (delivery, envelope): (&Delivery, &Envelope),
+    (repository, about): (Option<&Repository>, About),
+    (reason, detail): (&str, &str),
 ) -> Result<(), Trouble> {
     let now = context.clock.now();
+    let said_at = match &envelope.event {
+        Event::Said(said) => Some(said.place),
+        _ => None,
+    };
     let record = Record {
         delivery: Some(delivery.id.clone()),
         repository: repository.map(|repository| repository.id),
@@ -111,6 +116,7 @@ pub(super) async fn ignored(
         verdict: "ignored",
         reason: reason.to_owned(),
         detail: detail.to_owned(),
+        about: About { review_state: review_state(said_at), ..about },
     };
     let mut tx = context.db.begin().await?;
     if let Some(repository) = repository {
@@ -122,6 +128,11 @@ pub(super) async fn ignored(
     Ok(())
 }
 
+/// What a review decides, for the record.
+pub(super) fn review_state(said_at: Option<event::Place>) -> Option<String> {
+    Some(said_at?.review_state()?.as_str().to_owned())
+}
+
 /// What the tables know of the place where somebody asked.
 pub(super) struct Scene {
     pub thread: Option<Thread>,
@@ -131,6 +142,19 @@ pub(super) struct Scene {
     pub on_ours: bool,
     /// The issue or pull request whose words are the ask.
     pub subject: Number,
+}
+
+/// What a wish is about: the line of work, or somebody else's pull request.
+fn about(scene: &Scene, asked: &Asked, pull: Option<&PullRequest>) -> About {
+    let known = match &scene.line {
+        Some(line) if scene.on_ours || !asked.on_pull => About::line(line),
+        _ if asked.on_pull => {
+            let pull = pull.filter(|pull| pull.number == asked.number);
+            About { pull: Some(asked.number), head: pull.map(|pull| pull.head.sha.clone()), ..About::default() }
+        }
+        _ => About::default(),
+    };
+    About { review_state: review_state(asked.said_at), ..known }
 }
 
 async fn scene(conn: &mut Conn, repository: &Repository, asked: &Asked) -> Result<Scene, Trouble> {
@@ -192,7 +216,8 @@ async fn answer(
     // What happens on a pull request of ours is the thread's.
     let envelope = Envelope { number: Some(before.subject), ..envelope.clone() };
     let ignore = async |reason: &str, detail: &str| {
-        ignored(context, delivery, &envelope, Some(repository), reason, detail).await
+        let about = about(&before, asked, None);
+        ignored(context, (delivery, &envelope), (Some(repository), about), (reason, detail)).await
     };
     if asked.wishes.is_empty() && !before.on_ours {
         return ignore("not_ours", "reviews of other people's pull requests start nothing").await;
@@ -324,7 +349,7 @@ impl Act<'_> {
                     let named = run_feedback::named(&wanted.instructions);
                     let mut waiting = db::triggers::waiting_for(&mut *tx, line.id).await?;
                     waiting.retain(|said| named.is_empty() || named.contains(&said.actor.login.to_ascii_lowercase()));
-                    taken_along = Some((line.id, waiting));
+                    taken_along = Some((line.clone(), waiting));
                 }
                 if let Some(run) = wanted.abandons {
                     self.abandon(&mut *tx, run).await?;
@@ -406,7 +431,8 @@ impl Act<'_> {
             db::lines::set_follow_up_at(&mut *tx, line, Some(self.now)).await?;
         }
         if let (Some((line, waiting)), Some(_)) = (taken_along, run) {
-            db::triggers::settle_waiting(&mut *tx, line, &waiting, run, self.now).await?;
+            let detail = format!("the follow-up that {} asked for takes it along", self.asked.actor.login);
+            feedback::settle(&mut *tx, &line, &waiting, (run, ("accepted", "follow_up", &detail)), self.now).await?;
         }
         self.record(tx, scene, run, (verdict, reason, detail)).await?;
         Ok(rings)
@@ -427,6 +453,9 @@ impl Act<'_> {
             db::runs::end(&mut *tx, id, run.status, &ending, self.now).await?;
         }
         db::runs::advance(&mut *tx, id, Status::Publishing, Status::Done, self.now).await?;
+        let thread = db::threads::get(&mut *tx, run.thread).await?;
+        let record = Record::of_run(&thread, id, "lost", format!("run {id} is given up: {}", ending.detail));
+        db::decisions::insert(&mut *tx, &record, self.now).await?;
         db::runs::set_unsettled(&mut *tx, id, true).await?;
         Ok(db::reports::hurry_status(tx, id).await?)
     }
@@ -598,6 +627,7 @@ impl Act<'_> {
             verdict,
             reason: reason.to_owned(),
             detail,
+            about: about(scene, self.asked, self.github.pull.as_ref()),
         };
         Ok(db::decisions::insert(tx, &record, self.now).await?)
     }

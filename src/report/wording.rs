@@ -436,19 +436,36 @@ pub fn why(decisions: &[crate::db::decisions::Shown]) -> String {
     if decisions.is_empty() {
         return "Nothing was decided here yet.".to_owned();
     }
-    let mut out = String::from("| When | Who | Verdict | Why |\n| --- | --- | --- | --- |\n");
+    let mut out = String::from("| When | Who | Verdict | Why | About |\n| --- | --- | --- | --- | --- |\n");
     for decision in decisions {
         let _ = writeln!(
             out,
-            "| {} | {} | {} ({}) | {} |",
+            "| {} | {} | {} ({}) | {} | {} |",
             date_time(decision.at),
             decision.actor.as_deref().map_or_else(|| "–".to_owned(), |who| quoted_line(who, 60)),
             decision.verdict,
             code(&decision.reason),
             quoted_line(&decision.detail, 300).replace('|', "\\|"),
+            about(&decision.about).unwrap_or_else(|| "–".to_owned()),
         );
     }
     out.trim_end().to_owned()
+}
+
+/// What a decision is about, in a few words: the pull request stands for its branch.
+fn about(about: &crate::db::decisions::About) -> Option<String> {
+    let place = match (about.pull, &about.branch) {
+        (Some(pull), _) => Some(format!("#{pull}")),
+        (None, Some(branch)) => Some(code(branch)),
+        (None, None) => None,
+    };
+    let place = match (place, &about.head) {
+        (Some(place), Some(head)) => Some(format!("{place} at {}", code(head.short()))),
+        (place, _) => place,
+    };
+    let state = about.review_state.as_ref().map(|state| quoted_line(state, 60).replace('_', " "));
+    let said: Vec<String> = [place, state, about.runner.as_deref().map(code)].into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join(", "))
 }
 
 /// What a reason means, as the rest of a sentence.

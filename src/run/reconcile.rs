@@ -13,7 +13,7 @@ use super::publish;
 use super::trouble::Trouble;
 use crate::context::Context;
 use crate::db;
-use crate::db::decisions::Decision;
+use crate::db::decisions::{About, Decision};
 use crate::db::runs::Run;
 use crate::model::Sha;
 use crate::runner::{Machine, RunnerError};
@@ -92,7 +92,8 @@ pub async fn clean_up(context: &Context) -> Result<()> {
             "removed from runner {}: {} run folders, {} workspaces",
             cleanup.runner, removed.runs, removed.workspaces
         );
-        let record = Decision::noted(&thread, "cleaned_up", detail);
+        let about = About { runner: Some(cleanup.runner.clone()), ..About::default() };
+        let record = Decision { about, ..Decision::noted(&thread, "cleaned_up", detail) };
         db::decisions::insert(&mut tx, &record, now).await?;
         tx.commit().await?;
     }
@@ -112,8 +113,7 @@ async fn settle(context: &Context, run: &Run, machine: &Machine) -> Result<(), T
     db::reports::touch_status(&mut tx, run.id, now).await?;
     let thread = db::threads::get(&mut tx, run.thread).await?;
     let detail = format!("runner {} is back; what run {} left there was ended and kept", machine.config().name, run.id);
-    let record = Decision { run: Some(run.id), ..Decision::noted(&thread, "settled", detail) };
-    db::decisions::insert(&mut tx, &record, now).await?;
+    db::decisions::insert(&mut tx, &Decision::of_run(&thread, run.id, "settled", detail), now).await?;
     tx.commit().await?;
     context.wake.reports.notify_one();
     Ok(())

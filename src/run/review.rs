@@ -9,6 +9,7 @@ use super::trouble::Trouble;
 use crate::agent::{self, Answer, ReviewAnswer};
 use crate::context::Context;
 use crate::db;
+use crate::db::decisions::{About, Decision};
 use crate::db::reports::{NewReport, Outcome as Sent, Payload};
 use crate::db::runs::{Ending, Run};
 use crate::git::hunks::{Hunks, hunks};
@@ -86,8 +87,17 @@ pub async fn publish(context: &Context, run: &Run, repository: &Repository) -> R
             Some(Sent::Settled { remote }) => {
                 let review = remote.context("a review that GitHub confirmed has an id")?;
                 let pull = format!("{}/pull/{}", context.repository_url(&repository.name), pin.pull);
+                let url = format!("{pull}#pullrequestreview-{review}");
+                let now = context.clock.now();
                 let mut tx = context.db.begin().await?;
-                db::runs::set_review(&mut tx, run.id, review, &format!("{pull}#pullrequestreview-{review}")).await?;
+                if run.review_id.is_none() {
+                    let thread = db::threads::get(&mut tx, run.thread).await?;
+                    let detail = format!("run {} submitted review {review}: {url}", run.id);
+                    let about = About { review_state: Some("commented".to_owned()), ..About::default() };
+                    let record = Decision { about, ..Decision::of_run(&thread, run.id, "reviewed", detail) };
+                    db::decisions::insert(&mut tx, &record, now).await?;
+                }
+                db::runs::set_review(&mut tx, run.id, review, &url).await?;
                 tx.commit().await?;
                 return finalize(context, run, None).await;
             }
@@ -162,7 +172,7 @@ async fn in_a_comment(context: &Context, run: &Run, (answer, pin): (&ReviewAnswe
         repository: run.repository,
         number: pin.pull,
         run: Some(run.id),
-        payload: Payload::Final { text },
+        payload: Payload::Final { text, told: Vec::new() },
     };
     let mut tx = context.db.begin().await?;
     db::reports::owe(&mut tx, &report, context.clock.now()).await?;

@@ -35,4 +35,5 @@ mod sshd;
 mod states;
 mod sweep;
 mod tidy;
+mod timeline;
 mod who_may;
