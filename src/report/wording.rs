@@ -492,6 +492,7 @@ pub fn reason_text(reason: Reason) -> &'static str {
         Reason::HostKeyChanged => "the runner shows another host key than the pinned one, so nothing was sent to it",
         Reason::RunnerSetup => "the runner lacks something that the run needs",
         Reason::RunnerDisk => "the runner's disk is full",
+        Reason::CommitGone => "the commit that was to be reviewed cannot be had any more",
         Reason::WorkspaceTaken => "something that is not ours stands where the workspace should go",
         Reason::RepositoryUnusable => "the repository cannot be worked on as it is",
         Reason::PermissionLost => "the requester may no longer ask for runs here",

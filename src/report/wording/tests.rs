@@ -345,6 +345,9 @@ fn every_reason_has_its_sentence_and_its_next_step() {
     ❌ **Failed**: something that is not ours stands where the workspace should go.
     **Next:** Move away what stands there on the runner; then `/track retry`.
 
+    ❌ **Failed**: the commit that was to be reviewed cannot be had any more.
+    **Next:** `/track review` reviews the pull request as it is now.
+
     ❌ **Failed**: the repository cannot be worked on as it is.
     **Next:** Put that right; then `/track retry`, or `/track dispatch` with other options.
 
