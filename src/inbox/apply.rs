@@ -27,7 +27,7 @@ use crate::run::feedback as run_feedback;
 use crate::run::start::{NewWork, start};
 use crate::trigger::allow;
 use crate::trigger::decide::{
-    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, Start, Wish, decide,
+    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, ReviewFacts, Start, Wish, decide,
 };
 use crate::trigger::{help, policy};
 
@@ -471,14 +471,16 @@ impl Act<'_> {
 
     async fn facts(&self, tx: &mut Conn, scene: &Scene) -> Result<Facts, Trouble> {
         let config = &self.context.config;
-        let (mut live, mut last, mut review_agent) = (Vec::new(), None, None);
+        let (mut live, mut last, mut reviewed) = (Vec::new(), None, None);
         if let Some(thread) = scene.thread {
             let runs = db::runs::of_thread(&mut *tx, thread.id, HISTORY).await?;
             live = runs.iter().filter(|run| run.status != Status::Done).map(live_run).collect();
             last = runs.iter().find(|run| run.status == Status::Done).and_then(|run| {
                 Some(LastRun { id: run.id, kind: run.kind, outcome: run.outcome?, attempt: run.attempt })
             });
-            review_agent = runs.iter().find(|run| run.kind == Kind::Review).map(|run| run.agent.clone());
+            if self.asked.on_pull {
+                reviewed = db::runs::newest_review(&mut *tx, thread.id, self.asked.number).await?.map(review_facts);
+            }
         }
         let line = match &scene.line {
             Some(line) => {
@@ -509,6 +511,7 @@ impl Act<'_> {
                 name: name.clone(),
                 agent: profile.agent.clone(),
                 model: profile.model.clone(),
+                instructions: profile.instructions.clone(),
             })
             .collect();
         Ok(Facts {
@@ -518,7 +521,7 @@ impl Act<'_> {
             live,
             last,
             line,
-            review_agent,
+            reviewed,
             policy: self.github.policy.clone(),
             agents,
             profiles,
@@ -630,6 +633,15 @@ impl Act<'_> {
             about: about(scene, self.asked, self.github.pull.as_ref()),
         };
         Ok(db::decisions::insert(tx, &record, self.now).await?)
+    }
+}
+
+fn review_facts(run: Run) -> ReviewFacts {
+    ReviewFacts {
+        agent: run.agent,
+        model: run.model,
+        profile: run.profile,
+        prompt: run.ask.pin.and_then(|pin| pin.prompt),
     }
 }
 

@@ -61,6 +61,7 @@ fn queued(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result 
         write!(out, ", number {position} in the queue")?;
     }
     writeln!(out, ".")?;
+    replaces(out, run)?;
     if let Some(why) = &facts.waits_for {
         writeln!(out, "\nWaiting: {}", quoted_line(why, DETAIL_LIMIT))?;
     }
@@ -149,8 +150,22 @@ fn conflicting(out: &mut String, run: &Run) -> std::fmt::Result {
     writeln!(out, "\n⚠️ It conflicts with {} in {}.", code(base), paths.join(", "))
 }
 
+/// That another agent reviews than before, though nobody asked for one.
+fn replaces(out: &mut String, run: &Run) -> std::fmt::Result {
+    match run.ask.pin.as_ref().and_then(|pin| pin.replaces.as_deref()) {
+        Some(gone) => writeln!(
+            out,
+            "\n{}, which reviewed this before, is not configured any more, so {} does it.",
+            code(gone),
+            code(&run.agent)
+        ),
+        None => Ok(()),
+    }
+}
+
 /// How the agent's session began, where people may have expected otherwise.
 fn session(out: &mut String, run: &Run) -> std::fmt::Result {
+    replaces(out, run)?;
     match &run.session_note {
         Some(note) => writeln!(out, "\n{note}"),
         None => Ok(()),

@@ -22,6 +22,7 @@ mod over_ssh;
 mod payloads;
 mod publishing;
 mod queue;
+mod re_review;
 mod real_agents;
 mod reports;
 mod restart;
