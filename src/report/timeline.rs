@@ -13,7 +13,12 @@ pub fn told(report: &Report, (run, thread): (&Run, &Thread), error: Option<&str>
     let (reason, detail) = match (&report.payload, error) {
         (Payload::Reaction { .. } | Payload::Unlabel { .. } | Payload::Resolve { .. }, _) => return None,
         (payload, Some(error)) => {
-            let what = payload.kind().replace('_', " ");
+            let what = match payload {
+                Payload::Review { .. } => "review",
+                Payload::ThreadReply { .. } => "answer to a comment",
+                Payload::Status => "status comment",
+                _ => "closing comment",
+            };
             ("not_posted", format!("the {what} of run {} could not be posted on #{number}: {error}", run.id))
         }
         (Payload::Final { .. }, None) if run.kind == Kind::Review => {

@@ -39,6 +39,9 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
         db::runs::set_unsettled(&mut tx, run.id, true).await?;
     }
     db::reports::hurry_status(&mut tx, run.id).await?;
+    let outcome = run.outcome.map_or("failed", |outcome| outcome.as_str());
+    let detail = format!("run {} is done: {}", run.id, wording::reason_text(run.reason.unwrap_or(Reason::Internal)));
+    db::decisions::insert(&mut tx, &Decision::of_run(&thread, run.id, outcome, detail), now).await?;
     let good = run.outcome == Some(Outcome::Succeeded);
     attempt_again(&mut tx, &run, now).await?;
     if good {
@@ -68,9 +71,6 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
         };
         db::reports::owe(&mut tx, &last, now).await?;
     }
-    let outcome = run.outcome.map_or("failed", |outcome| outcome.as_str());
-    let detail = format!("run {} is done: {}", run.id, wording::reason_text(run.reason.unwrap_or(Reason::Internal)));
-    db::decisions::insert(&mut tx, &Decision::of_run(&thread, run.id, outcome, detail), now).await?;
     tx.commit().await?;
     metrics::counter!("track_runs_total", "outcome" => outcome).increment(1);
     revoke_tokens(context, &run).await?;

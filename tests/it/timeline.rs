@@ -2,6 +2,7 @@
 
 use track::db::decisions::Shown;
 use track::model::Number;
+use track::sim::Fault;
 
 use crate::harness::{MAINTAINER, REPO, STRANGER, World};
 
@@ -79,4 +80,23 @@ async fn everything_that_is_decided_is_told_with_what_it_is_about() {
     world.settle_soon().await;
     let why = world.said(pull).pop().expect("an answer");
     assert!(why.contains("changes requested"), "{why}");
+}
+
+// B26
+#[tokio::test]
+async fn a_mention_that_github_refuses_is_told_too() {
+    let world = World::new().await;
+    world.agent(WORK);
+    let refused = Fault::Status { code: 403, headers: Vec::new(), body: r#"{"message":"It is locked"}"#.into() };
+    world.fault(
+        usize::MAX,
+        |request| request.method == "POST" && request.path.ends_with("/issues/2/comments"),
+        refused,
+    );
+    let issue = world.work_on("Say hello", "").await;
+    world.settle_soon().await;
+    let told = timeline(&world, issue).await;
+    let last = told.lines().last().expect("a record");
+    insta::assert_snapshot!(last, @"noted not_posted | - | R1 | local-1 | track/issue-1-LINE | #2 | SHA | - | the closing comment of run R1 could not be posted on #2: POST /repos/octo/hello/issues/2/comments: GitHub refuses with 403: It is locked");
+    assert!(!told.contains("notified"), "{told}");
 }
