@@ -28,6 +28,7 @@ mod reports;
 mod restart;
 mod retry;
 mod review;
+mod reviewers;
 mod reviewing;
 mod secrets;
 mod ssh_host;
