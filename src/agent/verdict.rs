@@ -96,6 +96,7 @@ pub fn remedy(reason: Reason, agent: &Agent) -> String {
             "If the machine was set up anew, give the runner its new host key: change `host_key` in `track.toml`, or remove the runner and add it again; then `/track retry`. If it was not, somebody may be in between.".to_owned()
         }
         Reason::RunnerDisk => "Make room on the runner's disk; then `/track retry`.".to_owned(),
+        Reason::CommitGone => "`/track review` reviews the pull request as it is now.".to_owned(),
         Reason::WorkspaceTaken => "Move away what stands there on the runner; then `/track retry`.".to_owned(),
         Reason::RepositoryUnusable => "Put that right; then `/track retry`, or `/track dispatch` with other options.".to_owned(),
         Reason::PermissionLost => "Somebody with write access can say `/track retry`.".to_owned(),

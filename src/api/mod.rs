@@ -17,8 +17,8 @@ use serde::Deserialize;
 
 use crate::agent::BUILT_IN;
 use crate::cli::api::{
-    Added, Check, DiscardRequest, Discarded, HostKey, HostKeyQuery, KeptCommit, PublicKey, Refusal, Removed, RunRow,
-    RunnerRow,
+    Added, Check, DecisionRow, DiscardRequest, Discarded, HostKey, HostKeyQuery, KeptCommit, PublicKey, Refusal,
+    Removed, RunRow, RunnerRow,
 };
 use crate::config::{Config, RunnerConfig, Transport};
 use crate::context::Context;
@@ -37,6 +37,8 @@ const KEYSCAN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Runs listed where no limit is named.
 const DEFAULT_LIMIT: i64 = 20;
 const MOST_RUNS: i64 = 1000;
+/// The same for decisions, of which a run has a handful.
+const DEFAULT_DECISIONS: i64 = 100;
 
 /// What the interface works with.
 #[derive(Clone)]
@@ -70,6 +72,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/runs", get(runs))
         .route("/api/v1/runs/{run}", get(one_run))
         .route("/api/v1/reviews", post(reviews::ask))
+        .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/discard", post(discard_thread))
         .with_state(state)
 }
@@ -345,11 +348,46 @@ struct RunsQuery {
     limit: Option<i64>,
 }
 
-async fn runs(State(state): State<ApiState>, Query(query): Query<RunsQuery>) -> Result<Json<Vec<RunRow>>, Refused> {
-    let repo = match query.repo.as_deref().map(str::parse::<RepoName>).transpose() {
-        Ok(repo) => repo,
-        Err(error) => return Err(Refused(StatusCode::BAD_REQUEST, error.to_string())),
+impl RunsQuery {
+    fn repo(&self) -> Result<Option<RepoName>, Refused> {
+        let named = self.repo.as_deref().map(str::parse::<RepoName>).transpose();
+        named.map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))
+    }
+}
+
+/// The timeline of an issue or pull request (B27).
+async fn decisions(
+    State(state): State<ApiState>,
+    Query(query): Query<RunsQuery>,
+) -> Result<Json<Vec<DecisionRow>>, Refused> {
+    let repo = query.repo()?;
+    let Some(number) = query.thread else {
+        let why = "`thread` is missing: decisions are listed for one issue or pull request";
+        return Err(Refused(StatusCode::BAD_REQUEST, why.to_owned()));
     };
+    let limit = query.limit.unwrap_or(DEFAULT_DECISIONS).clamp(1, MOST_RUNS);
+    let mut conn = state.db.read().await?;
+    let found = db::decisions::timeline(&mut conn, (repo.as_ref(), Number(number)), limit).await?;
+    let rows = found.into_iter().map(|(repository, shown)| DecisionRow {
+        repository: repository.to_string(),
+        number,
+        at: shown.at,
+        actor: shown.actor,
+        verdict: shown.verdict,
+        reason: shown.reason,
+        detail: shown.detail,
+        run: shown.run.map(|run| run.to_string()),
+        runner: shown.about.runner,
+        branch: shown.about.branch,
+        pull_request: shown.about.pull.map(|pull| pull.0),
+        head: shown.about.head.map(|head| head.to_string()),
+        review_state: shown.about.review_state,
+    });
+    Ok(Json(rows.collect()))
+}
+
+async fn runs(State(state): State<ApiState>, Query(query): Query<RunsQuery>) -> Result<Json<Vec<RunRow>>, Refused> {
+    let repo = query.repo()?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST_RUNS);
     let mut conn = state.db.read().await?;
     let filter = db::runs::Filter { repo, number: query.thread.map(Number), limit };

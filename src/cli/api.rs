@@ -14,6 +14,7 @@
 //! | `GET /api/v1/runs?repo=&thread=&limit=` | list of [`RunRow`], newest first |
 //! | `GET /api/v1/runs/{run}` | [`RunRow`], with its Markdown |
 //! | `POST /api/v1/reviews` with a [`ReviewRequest`] | [`ReviewQueued`] |
+//! | `GET /api/v1/decisions?repo=&thread=&limit=` | list of [`DecisionRow`], newest first |
 //!
 //! A refusal is any other status with a [`Refusal`].
 
@@ -200,6 +201,38 @@ pub struct KeptCommit {
     pub sha: String,
     /// The mirror's folder.
     pub mirror: String,
+}
+
+/// One line of a thread's timeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DecisionRow {
+    /// `owner/name`.
+    pub repository: String,
+    /// Number of the issue or pull request.
+    pub number: i64,
+    /// When it was decided.
+    pub at: Millis,
+    /// Login of who acted, such as the reviewer; nobody where the bot decided by itself.
+    pub actor: Option<String>,
+    /// accepted, ignored, refused, or noted: something happened to a run or thread.
+    pub verdict: String,
+    /// A word that names the rule or what happened.
+    pub reason: String,
+    /// A sentence for people.
+    pub detail: String,
+    /// The run's id.
+    pub run: Option<String>,
+    /// The runner.
+    pub runner: Option<String>,
+    /// The branch.
+    pub branch: Option<String>,
+    /// Number of the pull request.
+    pub pull_request: Option<i64>,
+    /// Its head then.
+    pub head: Option<String>,
+    /// What the actor's review decides: commented, approved, changes_requested or other.
+    pub review_state: Option<String>,
 }
 
 /// Why a request was refused.

@@ -48,6 +48,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "follow_ups", include_str!("../../migrations/0002_follow_ups.sql")),
     (3, "reviews_by_url", include_str!("../../migrations/0003_reviews_by_url.sql")),
     (4, "snapshots", include_str!("../../migrations/0004_snapshots.sql")),
+    (5, "decisions", include_str!("../../migrations/0005_decisions.sql")),
     (6, "line_continues", include_str!("../../migrations/0006_line_continues.sql")),
 ];
 

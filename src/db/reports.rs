@@ -53,6 +53,9 @@ pub enum Payload {
     Final {
         /// Markdown without the marker.
         text: String,
+        /// Logins of those whom it mentions, for the record.
+        #[serde(default)]
+        told: Vec<String>,
     },
     /// A reaction.
     Reaction {

@@ -275,6 +275,24 @@ pub async fn of_thread(conn: &mut Conn, thread: ThreadId, limit: i64) -> sqlx::R
     rows.iter().map(read).collect()
 }
 
+/// The newest review of a pull request, whatever became of it; those of a thread may be of several.
+pub async fn newest_review(conn: &mut Conn, thread: ThreadId, pull: Number) -> sqlx::Result<Option<Run>> {
+    const LOOKED_AT: i64 = 50;
+    let rows = sqlx::query(
+        "select * from run where thread_id = $1 and kind = 'review' and discarded = 0 order by queued_at desc, id desc limit $2",
+    )
+    .bind(thread.to_string())
+    .bind(LOOKED_AT)
+    .fetch_all(conn)
+    .await?;
+    for row in &rows {
+        if json::<Ask>(row, "ask")?.pin.is_some_and(|pin| pin.pull == pull) {
+            return read(row).map(Some);
+        }
+    }
+    Ok(None)
+}
+
 /// The runs of a line, newest first.
 pub async fn of_line(conn: &mut Conn, line: LineId, limit: i64) -> sqlx::Result<Vec<Run>> {
     let rows =

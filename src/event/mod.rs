@@ -162,6 +162,28 @@ pub enum ReviewState {
     Other,
 }
 
+impl ReviewState {
+    /// The word under which it is recorded.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Commented => "commented",
+            Self::Approved => "approved",
+            Self::ChangesRequested => "changes_requested",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl Place {
+    /// What the review decides, where it is one.
+    pub fn review_state(self) -> Option<ReviewState> {
+        match self {
+            Self::Review { state, .. } => Some(state),
+            _ => None,
+        }
+    }
+}
+
 /// An issue or pull request as it was when the event happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssueText {

@@ -10,7 +10,7 @@ use super::{feedback, life, ours};
 use crate::agent::BUILT_IN;
 use crate::config::Limits;
 use crate::context::Context;
-use crate::db::decisions::Decision as Record;
+use crate::db::decisions::{About, Decision as Record};
 use crate::db::deliveries::Delivery;
 use crate::db::lines::Line;
 use crate::db::reports::{NewReport, Payload};
@@ -18,7 +18,8 @@ use crate::db::runs::{Ending, Run};
 use crate::db::threads::Thread;
 use crate::db::triggers::Trigger;
 use crate::db::{self, Conn};
-use crate::event::{Envelope, label_trigger_key, trigger_key};
+use crate::event::{self, Envelope, Event, label_trigger_key, trigger_key};
+use crate::github::pulls::PullRequest;
 use crate::model::{
     Account, AccountId, Ask, Kind, LineState, Millis, Number, Outcome, Place, Reaction, Reason, Repository, RunId,
     Status,
@@ -30,7 +31,8 @@ use crate::run::feedback as run_feedback;
 use crate::run::start::{NewWork, start};
 use crate::trigger::allow;
 use crate::trigger::decide::{
-    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, Start, Wish, dearest_until, decide,
+    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, ReviewFacts, Start, Wish,
+    dearest_until, decide,
 };
 use crate::trigger::{help, policy};
 
@@ -38,8 +40,8 @@ const HOUR: Millis = 3_600_000;
 const DAY: Millis = 24 * HOUR;
 /// Runs that `/track status` lists.
 const HISTORY: i64 = 10;
-/// Decisions that `/track why` lists.
-const DECISIONS: i64 = 10;
+/// Decisions that `/track why` lists; a run has a handful of them.
+const DECISIONS: i64 = 20;
 
 /// Handles a screened delivery to its end.
 pub async fn apply(
@@ -57,11 +59,11 @@ pub async fn apply(
             Screened::Ignored { reason, detail } => (reason, detail),
             _ => ("no_installation", "it names no repository or no installation".to_owned()),
         };
-        return ignored(context, delivery, envelope, None, reason, &detail).await;
+        return ignored(context, (delivery, envelope), (None, About::default()), (reason, &detail)).await;
     };
     match screened {
         Screened::Ignored { reason, detail } => {
-            ignored(context, delivery, envelope, Some(&repository), reason, &detail).await
+            ignored(context, (delivery, envelope), (Some(&repository), About::default()), (reason, &detail)).await
         }
         Screened::Life { number, on_pull, head_branch, change } => {
             if on_pull {
@@ -89,7 +91,7 @@ pub(super) async fn ask(
         Ok(()) => answer(context, cause, repository, asked).await,
         Err(detail) => {
             let about = (asked.number, &asked.actor);
-            ignore(context, cause, repository, about, ("not_allowed", &detail)).await
+            ignore(context, cause, repository, about, About::default(), ("not_allowed", &detail)).await
         }
     }
 }
@@ -109,14 +111,17 @@ async fn served(context: &Context, repository: &Repository, owner: AccountId) ->
     Ok(allow::served(patterns, &repository.name, owner, app_owner))
 }
 
+/// Records that nothing comes of a delivery, and why.
 pub(super) async fn ignored(
     context: &Context,
-    delivery: &Delivery,
-    envelope: &Envelope,
-    repository: Option<&Repository>,
-    reason: &str,
-    detail: &str,
+    (delivery, envelope): (&Delivery, &Envelope),
+    (repository, about): (Option<&Repository>, About),
+    (reason, detail): (&str, &str),
 ) -> Result<(), Trouble> {
+    let said_at = match &envelope.event {
+        Event::Said(said) => Some(said.place),
+        _ => None,
+    };
     let record = Record {
         delivery: Some(delivery.id.clone()),
         repository: repository.map(|repository| repository.id),
@@ -127,6 +132,7 @@ pub(super) async fn ignored(
         verdict: "ignored",
         reason: reason.to_owned(),
         detail: detail.to_owned(),
+        about: About { review_state: review_state(said_at), ..about },
     };
     record_alone(context, Cause::Delivery(delivery), repository, &record).await
 }
@@ -137,6 +143,7 @@ async fn ignore(
     cause: Cause<'_>,
     repository: &Repository,
     (number, actor): (Number, &Account),
+    about: About,
     (reason, detail): (&str, &str),
 ) -> Result<(), Trouble> {
     let record = Record {
@@ -149,6 +156,7 @@ async fn ignore(
         verdict: "ignored",
         reason: reason.to_owned(),
         detail: detail.to_owned(),
+        about,
     };
     record_alone(context, cause, Some(repository), &record).await
 }
@@ -171,6 +179,11 @@ async fn record_alone(
     Ok(())
 }
 
+/// What a review decides, for the record.
+pub(super) fn review_state(said_at: Option<event::Place>) -> Option<String> {
+    Some(said_at?.review_state()?.as_str().to_owned())
+}
+
 /// What the tables know of the place where somebody asked.
 pub(super) struct Scene {
     pub thread: Option<Thread>,
@@ -180,6 +193,19 @@ pub(super) struct Scene {
     pub on_ours: bool,
     /// The issue or pull request whose words are the ask.
     pub subject: Number,
+}
+
+/// What a wish is about: the line of work, or somebody else's pull request.
+fn about(scene: &Scene, asked: &Asked, pull: Option<&PullRequest>) -> About {
+    let known = match &scene.line {
+        Some(line) if scene.on_ours || !asked.on_pull => About::line(line),
+        _ if asked.on_pull => {
+            let pull = pull.filter(|pull| pull.number == asked.number);
+            About { pull: Some(asked.number), head: pull.map(|pull| pull.head.sha.clone()), ..About::default() }
+        }
+        _ => About::default(),
+    };
+    About { review_state: review_state(asked.origin.place()), ..known }
 }
 
 async fn scene(conn: &mut Conn, repository: &Repository, asked: &Asked) -> Result<Scene, Trouble> {
@@ -211,7 +237,8 @@ async fn answer(context: &Context, cause: Cause<'_>, repository: &Repository, as
     let before = scene(&mut *context.db.read().await?, repository, asked).await?;
     // What happens on a pull request of ours is the thread's.
     let ignore = async |reason: &str, detail: &str| {
-        ignore(context, cause, repository, (before.subject, &asked.actor), (reason, detail)).await
+        let about = about(&before, asked, None);
+        ignore(context, cause, repository, (before.subject, &asked.actor), about, (reason, detail)).await
     };
     if asked.wishes.is_empty() && !before.on_ours {
         return ignore("not_ours", "reviews of other people's pull requests start nothing").await;
@@ -352,7 +379,7 @@ impl Act<'_> {
                     let named = run_feedback::named(&wanted.instructions);
                     let mut waiting = db::triggers::waiting_for(&mut *tx, line.id).await?;
                     waiting.retain(|said| named.is_empty() || named.contains(&said.actor.login.to_ascii_lowercase()));
-                    taken_along = Some((line.id, waiting));
+                    taken_along = Some((line.clone(), waiting));
                 }
                 if let Some(run) = wanted.abandons {
                     self.abandon(&mut *tx, run).await?;
@@ -446,7 +473,8 @@ impl Act<'_> {
             db::lines::set_follow_up_at(&mut *tx, line, Some(sooner.unwrap_or(at))).await?;
         }
         if let (Some((line, waiting)), Some(_)) = (taken_along, run) {
-            db::triggers::settle_waiting(&mut *tx, line, &waiting, run, self.now).await?;
+            let detail = format!("the follow-up that {} asked for takes it along", self.asked.actor.login);
+            feedback::settle(&mut *tx, &line, &waiting, (run, ("accepted", "follow_up", &detail)), self.now).await?;
         }
         self.record(tx, scene, run, (verdict, reason, detail)).await?;
         Ok(rings)
@@ -467,6 +495,9 @@ impl Act<'_> {
             db::runs::end(&mut *tx, id, run.status, &ending, self.now).await?;
         }
         db::runs::advance(&mut *tx, id, Status::Publishing, Status::Done, self.now).await?;
+        let thread = db::threads::get(&mut *tx, run.thread).await?;
+        let record = Record::of_run(&thread, id, "lost", format!("run {id} is given up: {}", ending.detail));
+        db::decisions::insert(&mut *tx, &record, self.now).await?;
         db::runs::set_unsettled(&mut *tx, id, true).await?;
         Ok(db::reports::hurry_status(tx, id).await?)
     }
@@ -482,7 +513,7 @@ impl Act<'_> {
 
     async fn facts(&self, tx: &mut Conn, scene: &Scene) -> Result<Facts, Trouble> {
         let config = &self.context.config;
-        let (mut live, mut last, mut review_agent) = (Vec::new(), None, None);
+        let (mut live, mut last, mut reviewed) = (Vec::new(), None, None);
         if let Some(thread) = scene.thread {
             let runs = db::runs::of_thread(&mut *tx, thread.id, HISTORY).await?;
             live = runs.iter().filter(|run| run.status != Status::Done).map(live_run).collect();
@@ -495,7 +526,9 @@ impl Act<'_> {
             last = over.and_then(|run| {
                 Some(LastRun { id: run.id, kind: run.kind, outcome: run.outcome?, attempt: run.attempt, line })
             });
-            review_agent = runs.iter().find(|run| run.kind == Kind::Review).map(|run| run.agent.clone());
+            if self.asked.on_pull {
+                reviewed = db::runs::newest_review(&mut *tx, thread.id, self.asked.number).await?.map(review_facts);
+            }
         }
         let line = match &scene.line {
             Some(line) => {
@@ -532,6 +565,7 @@ impl Act<'_> {
                 name: name.clone(),
                 agent: profile.agent.clone(),
                 model: profile.model.clone(),
+                instructions: profile.instructions.clone(),
             })
             .collect();
         Ok(Facts {
@@ -541,7 +575,7 @@ impl Act<'_> {
             live,
             last,
             line,
-            review_agent,
+            reviewed,
             policy: self.github.policy.clone(),
             agents,
             profiles,
@@ -656,8 +690,18 @@ impl Act<'_> {
             verdict,
             reason: reason.to_owned(),
             detail,
+            about: about(scene, self.asked, self.github.pull.as_ref()),
         };
         Ok(db::decisions::insert(tx, &record, self.now).await?)
+    }
+}
+
+fn review_facts(run: Run) -> ReviewFacts {
+    ReviewFacts {
+        agent: run.agent,
+        model: run.model,
+        profile: run.profile,
+        prompt: run.ask.pin.and_then(|pin| pin.prompt),
     }
 }
 

@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result};
 use tracing::{error, info, warn};
 
 use super::Trouble;
-use super::apply::Scene;
+use super::apply::{Scene, review_state};
 use super::cause::Cause;
 use super::facts::{self, GitHubFacts};
 use super::screen::Asked;
 use crate::config::FollowUp;
 use crate::context::Context;
-use crate::db::decisions::Decision as Record;
+use crate::db::decisions::{About, Decision as Record};
 use crate::db::lines::Line;
 use crate::db::reports::{NewReport, Payload};
 use crate::db::triggers::Trigger;
@@ -148,6 +148,7 @@ pub(super) async fn keep(
         verdict,
         reason: reason.to_owned(),
         detail,
+        about: About { review_state: review_state(asked.origin.place()), ..About::line(&line) },
     };
     Ok(db::decisions::insert(tx, &record, now).await?)
 }
@@ -195,7 +196,7 @@ async fn look(context: &Context) -> Result<()> {
                 db::lines::set_follow_up_at(&mut tx, line.id, again).await?;
             } else {
                 let triggers = db::triggers::waiting_for(&mut tx, line.id).await?;
-                settle(&mut tx, &line, &triggers, (None, "unavailable", &why), now).await?;
+                settle(&mut tx, &line, &triggers, (None, ("refused", "unavailable", &why)), now).await?;
             }
             tx.commit().await?;
         }
@@ -204,11 +205,11 @@ async fn look(context: &Context) -> Result<()> {
 }
 
 /// Ends the waiting of feedback, with a record for each that says what became of it.
-async fn settle(
+pub(super) async fn settle(
     tx: &mut Conn,
     line: &Line,
     triggers: &[Trigger],
-    (run, reason, detail): (Option<RunId>, &str, &str),
+    (run, (verdict, reason, detail)): (Option<RunId>, (&'static str, &str, &str)),
     now: Millis,
 ) -> sqlx::Result<()> {
     let thread = db::threads::get(&mut *tx, line.thread).await?;
@@ -218,7 +219,8 @@ async fn settle(
             trigger: Some(trigger.key.clone()),
             run,
             actor: Some(trigger.actor.login.clone()),
-            verdict: if run.is_some() { "accepted" } else { "refused" },
+            verdict,
+            about: About::line(line),
             ..Record::noted(&thread, reason, detail.to_owned())
         };
         db::decisions::insert(&mut *tx, &record, now).await?;
@@ -302,7 +304,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
     let previous = db::runs::of_line(&mut tx, line.id, 1).await?.pop();
     let told_on = line.pull.unwrap_or(thread.number);
     let newest = request.as_ref().map(|(_, newest)| *newest).or(triggers.last());
-    let (run, reason, detail) = match (act(&facts), previous, newest) {
+    let (run, (verdict, reason, detail)) = match (act(&facts), previous, newest) {
         (Verdict::Start, Some(previous), Some(newest)) => {
             let work = NewWork {
                 thread,
@@ -337,7 +339,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
                 db::runs::set_feedback(&mut tx, run, &open).await?;
             }
             info!("feedback on {} becomes run {run}", line.branch);
-            (Some(run), "follow_up", format!("run {run} follows up on what was said"))
+            (Some(run), ("accepted", "follow_up", format!("run {run} follows up on what was said")))
         }
         (Verdict::Wait { reason, text, until }, ..) => {
             tell(&mut tx, line, (told_on, reason), &text, now).await?;
@@ -347,14 +349,14 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
             context.wake.reports.notify_one();
             return Ok(());
         }
-        (Verdict::Skip { reason, detail }, ..) => (None, reason, detail),
+        (Verdict::Skip { reason, detail }, ..) => (None, ("ignored", reason, detail)),
         (Verdict::Tell { reason, text }, ..) => {
             tell(&mut tx, line, (told_on, reason), &text, now).await?;
-            (None, reason, text)
+            (None, ("refused", reason, text))
         }
-        (Verdict::Start, ..) => (None, "no_work", "no run is left to go on with".to_owned()),
+        (Verdict::Start, ..) => (None, ("refused", "no_work", "no run is left to go on with".to_owned())),
     };
-    settle(&mut tx, line, &triggers, (run, reason, &detail), now).await?;
+    settle(&mut tx, line, &triggers, (run, (verdict, reason, &detail)), now).await?;
     tx.commit().await?;
     context.wake.runs.notify_one();
     context.wake.reports.notify_one();

@@ -270,6 +270,7 @@ async fn write_aside(
         verdict: "ignored",
         reason: reason.to_owned(),
         detail: why.to_owned(),
+        about: db::decisions::About::default(),
     };
     db::deliveries::quarantine(&mut *tx, seq, why, now).await?;
     db::decisions::insert(tx, &record, now).await?;

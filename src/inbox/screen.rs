@@ -47,6 +47,16 @@ pub enum Origin {
     ByHand(String),
 }
 
+impl Origin {
+    /// Where it stands on GitHub.
+    pub fn place(&self) -> Option<event::Place> {
+        match self {
+            Self::Said(place) => Some(*place),
+            Self::Label | Self::ByHand(_) => None,
+        }
+    }
+}
+
 /// What somebody may want.
 #[derive(Clone, Debug)]
 pub struct Asked {

@@ -115,7 +115,7 @@ pub struct Ask {
     pub unposted: bool,
 }
 
-/// A pull request as it was when its review was asked for (B31).
+/// What a review holds on to, whatever changes later: the pull request as it was when it was asked for (B31), and how it is done (B37).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The pull request.
@@ -124,6 +124,21 @@ pub struct Pin {
     pub head: Sha,
     /// The branch where it leads.
     pub base: String,
+    /// What its reviewers are told every time; `None` for a review from before this was kept.
+    #[serde(default)]
+    pub prompt: Option<ReviewPrompt>,
+    /// The agent of the review before, where it is not configured any more and another one does it.
+    #[serde(default)]
+    pub replaces: Option<String>,
+}
+
+/// The instructions that a review was created with; its re-reviews keep them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewPrompt {
+    /// Those of the repository, `review_prompt` of `.github/track.yml`.
+    pub repository: Option<String>,
+    /// Those of the profile.
+    pub profile: Option<String>,
 }
 
 /// `owner/name` of a repository, valid by GitHub's rules and therefore safe in a path.

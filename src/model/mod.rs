@@ -11,7 +11,7 @@ mod session;
 mod state;
 mod usage;
 
-pub use ask::{Account, Ask, Kind, Lane, Pin, Place, Reaction, RepoName, Repository};
+pub use ask::{Account, Ask, Kind, Lane, Pin, Place, Reaction, RepoName, Repository, ReviewPrompt};
 pub use clock::{Clock, Millis, date_time};
 pub use feedback::{Feedback, LineComment, ReviewWords};
 pub use ids::{AccountId, InstallationId, LineId, Number, RepositoryId, RunId, Sha, ThreadId, new_ulid};

@@ -182,6 +182,8 @@ words!(
         RunnerDisk => "runner_disk",
         /// The workspace's place is taken by something that is not ours (B07).
         WorkspaceTaken => "workspace_taken",
+        /// The commit to which a review is pinned cannot be had any more.
+        CommitGone => "commit_gone",
         /// The repository cannot be worked on: empty, archived, base branch missing.
         RepositoryUnusable => "repository_unusable",
         /// The requester lost the right to ask before the run started.

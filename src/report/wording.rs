@@ -61,6 +61,7 @@ fn queued(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result 
         write!(out, ", number {position} in the queue")?;
     }
     writeln!(out, ".")?;
+    replaces(out, run)?;
     if let Some(why) = &facts.waits_for {
         writeln!(out, "\nWaiting: {}", quoted_line(why, DETAIL_LIMIT))?;
     }
@@ -149,8 +150,22 @@ fn conflicting(out: &mut String, run: &Run) -> std::fmt::Result {
     writeln!(out, "\n⚠️ It conflicts with {} in {}.", code(base), paths.join(", "))
 }
 
+/// That another agent reviews than before, though nobody asked for one.
+fn replaces(out: &mut String, run: &Run) -> std::fmt::Result {
+    match run.ask.pin.as_ref().and_then(|pin| pin.replaces.as_deref()) {
+        Some(gone) => writeln!(
+            out,
+            "\n{}, which reviewed this before, is not configured any more, so {} does it.",
+            code(gone),
+            code(&run.agent)
+        ),
+        None => Ok(()),
+    }
+}
+
 /// How the agent's session began, where people may have expected otherwise.
 fn session(out: &mut String, run: &Run) -> std::fmt::Result {
+    replaces(out, run)?;
     match &run.session_note {
         Some(note) => writeln!(out, "\n{note}"),
         None => Ok(()),
@@ -444,19 +459,36 @@ pub fn why(decisions: &[crate::db::decisions::Shown]) -> String {
     if decisions.is_empty() {
         return "Nothing was decided here yet.".to_owned();
     }
-    let mut out = String::from("| When | Who | Verdict | Why |\n| --- | --- | --- | --- |\n");
+    let mut out = String::from("| When | Who | Verdict | Why | About |\n| --- | --- | --- | --- | --- |\n");
     for decision in decisions {
         let _ = writeln!(
             out,
-            "| {} | {} | {} ({}) | {} |",
+            "| {} | {} | {} ({}) | {} | {} |",
             date_time(decision.at),
             decision.actor.as_deref().map_or_else(|| "–".to_owned(), |who| quoted_line(who, 60)),
             decision.verdict,
             code(&decision.reason),
             quoted_line(&decision.detail, 300).replace('|', "\\|"),
+            about(&decision.about).unwrap_or_else(|| "–".to_owned()),
         );
     }
     out.trim_end().to_owned()
+}
+
+/// What a decision is about, in a few words: the pull request stands for its branch.
+fn about(about: &crate::db::decisions::About) -> Option<String> {
+    let place = match (about.pull, &about.branch) {
+        (Some(pull), _) => Some(format!("#{pull}")),
+        (None, Some(branch)) => Some(code(branch)),
+        (None, None) => None,
+    };
+    let place = match (place, &about.head) {
+        (Some(place), Some(head)) => Some(format!("{place} at {}", code(head.short()))),
+        (place, _) => place,
+    };
+    let state = about.review_state.as_ref().map(|state| quoted_line(state, 60).replace('_', " "));
+    let said: Vec<String> = [place, state, about.runner.as_deref().map(code)].into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join(", "))
 }
 
 /// What a reason means, as the rest of a sentence.
@@ -483,6 +515,7 @@ pub fn reason_text(reason: Reason) -> &'static str {
         Reason::HostKeyChanged => "the runner shows another host key than the pinned one, so nothing was sent to it",
         Reason::RunnerSetup => "the runner lacks something that the run needs",
         Reason::RunnerDisk => "the runner's disk is full",
+        Reason::CommitGone => "the commit that was to be reviewed cannot be had any more",
         Reason::WorkspaceTaken => "something that is not ours stands where the workspace should go",
         Reason::RepositoryUnusable => "the repository cannot be worked on as it is",
         Reason::PermissionLost => "the requester may no longer ask for runs here",

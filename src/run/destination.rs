@@ -92,7 +92,7 @@ pub async fn another_line(context: &Context, run: &Run, line: &Line, left: Left)
         Left::Gone => "The branch was deleted while the agent worked, so this has another one".to_owned(),
     };
     db::runs::set_line(&mut tx, run.id, another.id).await?;
-    let record = Decision { run: Some(run.id), ..Decision::noted(&thread, "another_line", detail.clone()) };
+    let record = Decision::of_run(&thread, run.id, "another_line", detail.clone());
     db::decisions::insert(&mut tx, &record, now).await?;
     let ending = Ending { outcome: Outcome::Succeeded, reason: Reason::Changes, detail };
     db::runs::set_ending(&mut tx, run.id, &ending).await?;

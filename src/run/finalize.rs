@@ -39,6 +39,9 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
         db::runs::set_unsettled(&mut tx, run.id, true).await?;
     }
     db::reports::hurry_status(&mut tx, run.id).await?;
+    let outcome = run.outcome.map_or("failed", |outcome| outcome.as_str());
+    let detail = format!("run {} is done: {}", run.id, wording::reason_text(run.reason.unwrap_or(Reason::Internal)));
+    db::decisions::insert(&mut tx, &Decision::of_run(&thread, run.id, outcome, detail), now).await?;
     let good = run.outcome == Some(Outcome::Succeeded);
     attempt_again(&mut tx, &run, now).await?;
     if good {
@@ -64,14 +67,10 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
             repository: run.repository,
             number: pull,
             run: Some(run.id),
-            payload: Payload::Final { text: wording::pushed(&mains, &run, thread.number, automatic) },
+            payload: Payload::Final { text: wording::pushed(&mains, &run, thread.number, automatic), told: mains },
         };
         db::reports::owe(&mut tx, &last, now).await?;
     }
-    let outcome = run.outcome.map_or("failed", |outcome| outcome.as_str());
-    let detail = format!("run {} is done: {}", run.id, wording::reason_text(run.reason.unwrap_or(Reason::Internal)));
-    let record = Decision { run: Some(run.id), ..Decision::noted(&thread, outcome, detail) };
-    db::decisions::insert(&mut tx, &record, now).await?;
     tx.commit().await?;
     metrics::counter!("track_runs_total", "outcome" => outcome).increment(1);
     revoke_tokens(context, &run).await?;
@@ -115,7 +114,9 @@ async fn attempt_again(tx: &mut Conn, run: &Run, now: Millis) -> Result<()> {
     let again = NewWork::again(&mut *tx, run, run.ask.requester.clone(), run.allowed_at).await?;
     let work = NewWork { automatic: run.automatic, ..again };
     if let Some(next) = start(&mut *tx, &work, now).await? {
-        db::triggers::hand_over(tx, run.id, next).await?;
+        db::triggers::hand_over(&mut *tx, run.id, next).await?;
+        let detail = format!("run {next} is queued: it attempts again what run {} died of on its runner", run.id);
+        db::decisions::insert(tx, &Decision::of_run(&work.thread, next, "queued", detail), now).await?;
         info!("run {} died on its runner and is attempted again as {next}", run.id);
     }
     Ok(())

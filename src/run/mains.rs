@@ -35,6 +35,11 @@ pub async fn main_users(
     Ok(mains)
 }
 
+/// Whether the server or the repository names main users at all; where nobody does, whoever asked for a run is its main user.
+pub fn are_named(context: &Context, policy: &Policy) -> bool {
+    !context.config.main_user.is_empty() || !policy.main_users.is_empty()
+}
+
 /// The account behind a login that the operator names, asked of GitHub once and kept: a login that changes hands later means nobody else (T16).
 pub async fn account(context: &Context, via: &Repository, login: &str) -> Result<Option<Account>, Trouble> {
     let key = format!("account:{}", login.to_ascii_lowercase());

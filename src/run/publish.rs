@@ -288,7 +288,7 @@ async fn bring(
                     info!("run {} went on top of {}", run.id, actual.short());
                     Ok(tip)
                 }
-                Some(_) => Err(moved(actual.as_str(), ", and it moves on")),
+                Some(by_now) => Err(moved(by_now.as_ref().unwrap_or(&actual).as_str(), ", and it moves on")),
             }
         }
         Rebased::Conflict { paths } => Err(moved(actual.as_str(), &format!("; both changed {}", paths.join(", ")))),

@@ -2,7 +2,8 @@
 
 use crate::config::Limits;
 use crate::model::{
-    Account, AccountId, Kind, Lane, LineId, LineState, Millis, Number, Outcome, Pin, RunId, Sha, Status, date_time,
+    Account, AccountId, Kind, Lane, LineId, LineState, Millis, Number, Outcome, Pin, ReviewPrompt, RunId, Sha, Status,
+    date_time,
 };
 
 use super::choose::{Choices, ChosenBy, choose_agent};
@@ -55,6 +56,21 @@ pub struct ProfileFacts {
     pub agent: String,
     /// The model that it asks for.
     pub model: Option<String>,
+    /// Its instructions.
+    pub instructions: Option<String>,
+}
+
+/// How a pull request was reviewed before.
+#[derive(Clone, Debug)]
+pub struct ReviewFacts {
+    /// The agent.
+    pub agent: String,
+    /// The model that was asked for.
+    pub model: Option<String>,
+    /// The profile that chose them.
+    pub profile: Option<String>,
+    /// What the agent was told; `None`: that was not kept.
+    pub prompt: Option<ReviewPrompt>,
 }
 
 /// What is known when a wish is decided; words come from the delivery, state from GitHub and the tables.
@@ -72,8 +88,8 @@ pub struct Facts {
     pub last: Option<LastRun>,
     /// The line that it is about: that of the pull request, else the open one, else the newest.
     pub line: Option<LineFacts>,
-    /// The agent of the thread's newest review.
-    pub review_agent: Option<String>,
+    /// The newest review of the pull request on which it was said.
+    pub reviewed: Option<ReviewFacts>,
     /// `.github/track.yml`, or what is wrong with it.
     pub policy: Result<Policy, String>,
     /// Names of the agents that exist.
@@ -378,10 +394,44 @@ fn review(request: &Review, facts: &Facts) -> Decision {
         instructions: request.instructions.clone(),
         ..Dispatch::default()
     };
-    let pin = Pin { pull: pull.number, head: pull.head.clone(), base: pull.base.clone() };
     match start(Kind::Review, &wanted, None, facts) {
-        Decision::Start(start) => Decision::Start(Box::new(Start { base: None, pin: Some(pin), ..*start })),
+        Decision::Start(start) => {
+            let before = before(&wanted, facts);
+            let pin = Pin {
+                pull: pull.number,
+                head: pull.head.clone(),
+                base: pull.base.clone(),
+                prompt: before.and_then(|before| before.prompt.clone()).or_else(|| Some(prompt(&start, facts))),
+                replaces: before.map(|before| before.agent.clone()).filter(|agent| *agent != start.agent),
+            };
+            Decision::Start(Box::new(Start { base: None, pin: Some(pin), ..*start }))
+        }
         other => other,
+    }
+}
+
+/// The review with whose settings a further one is made: none if another agent is asked for.
+fn before<'a>(request: &Dispatch, facts: &'a Facts) -> Option<&'a ReviewFacts> {
+    facts.reviewed.as_ref().filter(|before| request.agent.as_ref().is_none_or(|agent| *agent == before.agent))
+}
+
+/// A further review is done as the one before, whatever was configured since, unless its agent is gone (B37).
+fn as_before(request: &Dispatch, facts: &Facts) -> Option<Chosen> {
+    let before = before(request, facts).filter(|before| facts.agents.contains(&before.agent))?;
+    Some(Chosen {
+        agent: before.agent.clone(),
+        by: if request.agent.is_some() { ChosenBy::Command } else { ChosenBy::Review },
+        model: before.model.clone(),
+        profile: before.profile.clone(),
+    })
+}
+
+/// What a reviewer is told beside the request.
+fn prompt(start: &Start, facts: &Facts) -> ReviewPrompt {
+    let profile = facts.profiles.iter().find(|profile| Some(&profile.name) == start.profile.as_ref());
+    ReviewPrompt {
+        repository: facts.policy.as_ref().ok().and_then(|policy| policy.review_prompt.clone()),
+        profile: profile.and_then(|profile| profile.instructions.clone()),
     }
 }
 
@@ -392,14 +442,18 @@ fn start(kind: Kind, request: &Dispatch, label_selects: Option<&str>, facts: &Fa
         Err(mistake) => return refuse("bad_policy", mistake.clone()),
     };
     let previous = match kind {
-        Kind::Review => facts.review_agent.as_deref(),
+        Kind::Review => None,
         // A follow-up keeps the agent of the work that it follows, whatever became of its line.
         Kind::FollowUp => facts.line.as_ref().and_then(|line| line.agent.as_deref()),
         Kind::Task => {
             facts.line.as_ref().filter(|line| line.state == LineState::Open).and_then(|line| line.agent.as_deref())
         }
     };
-    let Chosen { agent, by, model, profile } = match choose(request, (label_selects, previous), policy, facts) {
+    let chosen = match as_before(request, facts).filter(|_| kind == Kind::Review) {
+        Some(chosen) => Ok(chosen),
+        None => choose(request, (label_selects, previous), policy, facts),
+    };
+    let Chosen { agent, by, model, profile } = match chosen {
         Ok(chosen) => chosen,
         Err((reason, text)) => return refuse(reason, text),
     };

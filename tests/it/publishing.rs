@@ -1,6 +1,7 @@
 //! Between an agent's commit and a pull request: what others did meanwhile, and what GitHub says to it.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use track::model::{Kind, LineState, Number, Outcome, Reason};
 use track::sim::{Fault, PullSnapshot};
@@ -139,6 +140,56 @@ async fn commits_that_somebody_pushed_meanwhile_are_not_overwritten() {
 
     <sub>run `RUN` · asked by mona · branch `track/issue-1-LINE`</sub>
     ");
+}
+
+// T32
+#[tokio::test]
+async fn a_race_that_is_lost_twice_is_told_with_both_commits() {
+    let world = World::new().await;
+    let issue = at_work(&world).await;
+    world.signal("go");
+    world.settle().await;
+    let branch = only_pull(&world, REPO).await.head_ref;
+    world.agent(r#"await again; commit b.txt b "feat: b"; answer succeeded "Added b.""#);
+    world.comment(MAINTAINER, issue, "/track dispatch more").await;
+    world.until_started(2).await;
+
+    let on = |parent: &str, message: &str| {
+        let who = ["-c", "user.name=mona", "-c", "user.email=mona@example.com"];
+        let tree = format!("{branch}^{{tree}}");
+        world.git_at_github(&[&who[..], &["commit-tree", &tree, "-p", parent, "-m", message]].concat())
+    };
+    let first = on(&branch, "theirs");
+    let second = on(&first, "theirs again");
+    // Somebody is faster than each of the two pushes: the branch moves just before git is told where it is.
+    let folder = world.sim.folder(REPO).unwrap();
+    let (reference, racers) = (format!("refs/heads/{branch}"), [first.clone(), second.clone()]);
+    let (lost, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    world.sim.set_fault(Box::new(move |request| {
+        let pushes = request.query.contains("git-receive-pack");
+        let asks = request.query.contains("git-upload-pack");
+        let races = lost.load(SeqCst);
+        if asks {
+            seen.store(races, SeqCst);
+        }
+        if pushes && races < 2 && seen.load(SeqCst) == races {
+            lost.store(races + 1, SeqCst);
+            let moved = std::process::Command::new("git")
+                .current_dir(&folder)
+                .args(["update-ref", &reference, &racers[races]])
+                .status();
+            assert!(moved.unwrap().success());
+        }
+        None
+    }));
+    world.signal("again");
+    world.settle().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::BranchMoved)), "{:?}", run.detail);
+    let (detail, result) = (run.detail.unwrap(), run.result.unwrap());
+    assert!(detail.contains(&second) && detail.contains(result.as_str()) && detail.contains("it moves on"), "{detail}");
+    assert_eq!(world.git_at_github(&["rev-parse", &branch]), second);
+    assert!(is_kept(&world).await);
 }
 
 #[tokio::test]

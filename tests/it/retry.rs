@@ -133,6 +133,9 @@ async fn a_run_that_died_is_attempted_again_by_itself() {
     kill_when_running(&world, 1).await;
     world.settle().await;
 
+    let told = world.decisions(issue).await;
+    let of_the_end: Vec<_> = told.iter().rev().skip_while(|one| *one != "noted failed").take(2).collect();
+    assert_eq!(of_the_end, ["noted failed", "noted queued"]);
     insta::assert_snapshot!(world.said(issue)[0], @"
     ❌ **Failed**: the runner was restarted or the run was killed there.
 

@@ -11,10 +11,15 @@ fn facts() -> Facts {
         live: Vec::new(),
         last: None,
         line: None,
-        review_agent: None,
+        reviewed: None,
         policy: Ok(Policy::default()),
         agents: vec!["codex".into(), "claude".into(), "scripted".into()],
-        profiles: vec![ProfileFacts { name: "careful".into(), agent: "claude".into(), model: Some("opus".into()) }],
+        profiles: vec![ProfileFacts {
+            name: "careful".into(),
+            agent: "claude".into(),
+            model: Some("opus".into()),
+            instructions: Some("Be careful.".into()),
+        }],
         runners: vec![("build-1".into(), None)],
         default_agent: "codex".into(),
         limits: Limits::default(),
@@ -63,6 +68,12 @@ fn decided(text: &str, facts: &Facts) -> String {
             }
             if let Some(pin) = pin {
                 told += &format!(", #{} at {} into {}", pin.pull, pin.head.short(), pin.base);
+                let Pin { prompt, replaces, .. } = pin;
+                let ReviewPrompt { repository, profile } = prompt.expect("a new review keeps what it is told");
+                let said = [("told", repository), ("and", profile), ("in the place of", replaces)];
+                for (what, value) in said.into_iter().filter_map(|(what, value)| Some((what, value?))) {
+                    told += &format!(", {what} {value}");
+                }
             }
             let said = [("model", model), ("profile", profile), ("runner", runner), ("base", base)];
             for (what, value) in said.into_iter().filter_map(|(what, value)| Some((what, value?))) {
@@ -416,11 +427,6 @@ fn a_review_is_pinned_to_the_head_and_has_a_lane_of_its_own() {
             on(pull(false)),
             "review: start claude by the command, #8 at 0123456 into main: look",
         ),
-        (
-            "/track review",
-            Facts { review_agent: Some("claude".into()), ..on(pull(false)) },
-            "review: start claude by the previous run of this line, #8 at 0123456 into main",
-        ),
         ("/track review", facts(), "refuse wrong_place"),
         ("/track review", on(PullFacts { open: false, ..pull(false) }), "refuse closed"),
         ("/track review", on(PullFacts { open: false, merged: true, ..pull(false) }), "refuse merged"),
@@ -428,6 +434,76 @@ fn a_review_is_pinned_to_the_head_and_has_a_lane_of_its_own() {
         assert_eq!(decided(text, &facts), decision, "{text}");
     }
     insta::assert_snapshot!(refusal("/track review", &facts()), @"`/track review` works on pull requests, and this is an issue. Say it on the pull request that is to be reviewed.");
+}
+
+// B37
+#[test]
+fn a_further_review_keeps_the_settings_of_the_one_before() {
+    let prompt = ReviewPrompt { repository: Some("Mind the locks.".into()), profile: Some("Be slow.".into()) };
+    let before = |agent: &str| ReviewFacts {
+        agent: agent.into(),
+        model: Some("opus-1".into()),
+        profile: Some("gone".into()),
+        prompt: Some(prompt.clone()),
+    };
+    let with = |before: Option<ReviewFacts>, text: &str| Facts {
+        reviewed: before,
+        pull: Some(pull(false)),
+        policy: policy(text),
+        ..facts()
+    };
+    let pinned = "#8 at 0123456 into main";
+    let kept = "told Mind the locks., and Be slow.";
+    for (text, facts, decision) in [
+        // The first one has what is configured then.
+        (
+            "/track review",
+            with(None, "review_prompt: Be kind."),
+            format!("codex by default_agent, {pinned}, told Be kind."),
+        ),
+        (
+            "/track review",
+            with(None, "profile: careful"),
+            format!("claude by .github/track.yml, {pinned}, and Be careful., model opus, profile careful"),
+        ),
+        // A further one has what the first one had, whatever is configured by now.
+        (
+            "/track review",
+            with(Some(before("claude")), "agent: codex\nreview_prompt: Be kind."),
+            format!("claude by the review before, {pinned}, {kept}, model opus-1, profile gone"),
+        ),
+        (
+            "/track review",
+            with(Some(before("claude")), "profile: nobody"),
+            format!("claude by the review before, {pinned}, {kept}, model opus-1, profile gone"),
+        ),
+        (
+            "/track review --agent claude --model opus-2 and the tests",
+            with(Some(before("claude")), ""),
+            format!("claude by the command, {pinned}, {kept}, model opus-2, profile gone: and the tests"),
+        ),
+        // Whoever names another agent has a new review.
+        (
+            "/track review --agent scripted",
+            with(Some(before("claude")), "review_prompt: Be kind."),
+            format!("scripted by the command, {pinned}, told Be kind."),
+        ),
+        // An agent that is gone is replaced, and what it was told stays.
+        (
+            "/track review",
+            with(Some(before("retired")), "review_prompt: Be kind."),
+            format!("codex by default_agent, {pinned}, {kept}, in the place of retired"),
+        ),
+        (
+            "/track review",
+            with(Some(ReviewFacts { prompt: None, ..before("claude") }), "review_prompt: Be kind."),
+            format!("claude by the review before, {pinned}, told Be kind., model opus-1, profile gone"),
+        ),
+    ] {
+        assert_eq!(decided(text, &facts), format!("review: start {decision}"), "{text}");
+    }
+    let gone = with(Some(before("claude")), "");
+    assert_eq!(decided("/track review --agent retired", &gone), "refuse unknown_agent");
 }
 
 #[test]
