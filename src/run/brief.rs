@@ -146,6 +146,8 @@ pub async fn remarks(
     asked_at: Millis,
 ) -> Result<Vec<Comment>, ApiError> {
     let comments = issues::comments_since(&context.github, repository, number, 0).await?;
+    // The times of comments are by GitHub's clock.
+    let asked_at = asked_at + context.github.skew();
     let mut said: Vec<_> = comments
         .into_iter()
         .filter(|comment| comment.performed_via_github_app.is_none())
