@@ -150,6 +150,8 @@ pub async fn remarks(
         return Ok(Vec::new());
     }
     let comments = issues::comments_since(&context.github, repository, number, 0).await?;
+    // The times of comments are by GitHub's clock.
+    let asked_at = asked_at + context.github.skew();
     let mut said: Vec<_> = comments
         .into_iter()
         .filter(|comment| comment.performed_via_github_app.is_none())

@@ -52,7 +52,11 @@ pub async fn find(context: &Context, repository: &Repository, run: &Run, line: &
     if others.iter().any(pulls::PullRequest::is_open) {
         return Ok(Destination::Line);
     }
-    let ended = if pull.is_merged() { Ended::Merged } else { Ended::Closed { at: pull.closed_at.unwrap_or(0) } };
+    let ended = match pull.closed_at {
+        _ if pull.is_merged() => Ended::Merged,
+        // Its time is by GitHub's clock.
+        at => Ended::Closed { at: at.map_or(0, |at| at - context.github.skew()) },
+    };
     Ok(destination(run.kind, run.queued_at, (number, ended)))
 }
 
