@@ -19,7 +19,9 @@ use crate::github::issues::Issue;
 use crate::github::pulls::PullRequest;
 use crate::github::repos::RepositoryInfo;
 use crate::github::{ApiError, GitHub};
-use crate::model::{Clock, MarkerKey, Millis, Number, RepoName, Repository, RepositoryId, RunId};
+use crate::model::{
+    Clock, Kind, LineState, MarkerKey, Millis, Number, Reason, RepoName, Repository, RepositoryId, RunId,
+};
 use crate::runner::pool::Pool;
 use crate::trigger::policy::Policy;
 
@@ -95,10 +97,15 @@ impl Context {
         format!("{}.git", self.repository_url(&repository.name))
     }
 
-    /// What to do about the ending of a run.
-    pub fn remedy(&self, run: &Run) -> Option<String> {
+    /// What to do about the ending of a run, whose line is in this state. A follow-up that ended with its pull request is not tried again (B20).
+    pub fn remedy(&self, run: &Run, line: Option<LineState>) -> Option<String> {
         let agent = agent::resolve(&run.agent, &self.config.agents)?;
-        run.reason.map(|reason| agent::remedy(reason, &agent))
+        let reason = match (run.reason?, run.kind, line) {
+            (Reason::Canceled, Kind::FollowUp, Some(LineState::Merged)) => Reason::PullRequestMerged,
+            (Reason::Canceled, Kind::FollowUp, Some(LineState::Closed)) => Reason::PullRequestClosed,
+            (reason, ..) => reason,
+        };
+        Some(agent::remedy(reason, &agent))
     }
 
     /// Address of a run's page, where the operator says how people reach it.

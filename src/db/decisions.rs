@@ -197,26 +197,6 @@ pub async fn newest(conn: &mut Conn, repository: RepositoryId, number: Number, l
     rows.iter().map(read).collect()
 }
 
-/// What was decided about a delivery.
-#[derive(Clone, Debug)]
-pub struct Decided {
-    /// The decision.
-    pub shown: Shown,
-    /// The run that came of it.
-    pub run: Option<RunId>,
-}
-
-/// The first decision about a delivery.
-pub async fn of_delivery(conn: &mut Conn, delivery: &str) -> sqlx::Result<Option<Decided>> {
-    let row = sqlx::query(
-        "select at, actor, verdict, reason, detail, run_id from decision where delivery_id = $1 order by id limit 1",
-    )
-    .bind(delivery)
-    .fetch_optional(conn)
-    .await?;
-    row.map(|row| Ok(Decided { shown: read(&row)?, run: parsed_or_null(&row, "run_id")? })).transpose()
-}
-
 /// The same for whoever names no repository, or only its name: each decision with the repository.
 pub async fn timeline(
     conn: &mut Conn,
@@ -237,6 +217,15 @@ pub async fn timeline(
     rows.iter()
         .map(|row| Ok((RepoName { owner: row.try_get("owner")?, name: row.try_get("name")? }, read(row)?)))
         .collect()
+}
+
+/// The first decision about a delivery.
+pub async fn of_delivery(conn: &mut Conn, delivery: &str) -> sqlx::Result<Option<Shown>> {
+    let row = sqlx::query("select * from decision where delivery_id = $1 order by id limit 1")
+        .bind(delivery)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(read).transpose()
 }
 
 /// Reasons for which a delivery is ignored that asked for nothing.

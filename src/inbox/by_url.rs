@@ -96,12 +96,12 @@ pub async fn review(context: &Context, wanted: &Wanted) -> Result<Queued, NotQue
     let decided = db::decisions::of_delivery(&mut *context.db.read().await?, &key).await?;
     let Some(decided) = decided else { return Err(anyhow::anyhow!("a request leaves a decision").into()) };
     let requester = asked.actor.login;
-    match (decided.run, decided.shown.verdict.as_str(), decided.shown.reason.as_str()) {
+    match (decided.run, decided.verdict.as_str(), decided.reason.as_str()) {
         (Some(run), "accepted", _) => Ok(Queued { run, repository: repository.name, number, requester, not_posted }),
         (_, _, "stranger") => Err(NotQueued::Refused(format!(
             "{requester} may not write in {name}, so nothing is started for them there; --as names somebody who may"
         ))),
-        _ => Err(NotQueued::Refused(decided.shown.detail)),
+        _ => Err(NotQueued::Refused(decided.detail)),
     }
 }
 

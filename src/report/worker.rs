@@ -187,13 +187,14 @@ async fn desired(context: &Context, report: &Report) -> Result<Option<Desired>> 
 async fn status_facts(context: &Context, run: &Run) -> Result<StatusFacts> {
     let mut conn = context.db.read().await?;
     let repository = db::repositories::get(&mut conn, run.repository).await?.context("a run's repository is stored")?;
-    let branch = match run.line {
-        Some(line) => Some(db::lines::get(&mut conn, line).await?.branch),
+    let line = match run.line {
+        Some(line) => Some(db::lines::get(&mut conn, line).await?),
         None => None,
     };
     drop(conn);
+    let line_state = line.as_ref().map(|line| line.state);
     let mut facts = StatusFacts {
-        branch,
+        branch: line.map(|line| line.branch),
         run_url: context.run_url(run.id),
         repository_url: context.repository_url(&repository.name),
         ..StatusFacts::default()
@@ -210,7 +211,7 @@ async fn status_facts(context: &Context, run: &Run) -> Result<StatusFacts> {
         facts.notes = text("notes").map(str::to_owned);
         if run.outcome != Some(Outcome::Succeeded) {
             facts.next_attempt = db::runs::next_attempt(&mut *context.db.read().await?, run).await?;
-            facts.remedy = context.remedy(run);
+            facts.remedy = context.remedy(run, line_state);
         }
     }
     Ok(facts)

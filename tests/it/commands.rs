@@ -279,7 +279,7 @@ async fn nobody_has_more_runs_an_hour_than_the_limit() {
     world.label(second, "track").await;
     world.settle().await;
     assert_eq!(world.runs().await.len(), 1);
-    insta::assert_snapshot!(world.only_comment(second), @"You have reached the limit of runs per person and hour (1 of 1, `runs_per_user_hour`). Ask again later.");
+    insta::assert_snapshot!(world.only_comment(second), @"You have reached the limit of runs per person and hour (1 of 1, `runs_per_user_hour`). Ask again after TIME.");
 
     world.later(60 * MINUTE);
     world.label(second, "track").await;

@@ -400,7 +400,7 @@ impl World {
         for line in text.lines().filter(|line| !line.starts_with("<!-- track run=")) {
             let cells: Vec<String> = line.split(" | ").map(readable_cell).collect();
             let words: Vec<String> = cells.join(" | ").split(' ').map(readable_word).collect();
-            out.push(words.join(" "));
+            out.push(readable_dates(&words.join(" ")));
         }
         out.join("\n").trim_end().to_owned()
     }
@@ -533,6 +533,19 @@ fn readable_branch(word: &str) -> Option<String> {
 }
 
 /// Replaces what changes from run to run inside one word: ULIDs, hashes, durations, times.
+/// `2026-03-20 23:40 UTC` becomes `TIME`.
+fn readable_dates(line: &str) -> String {
+    let mut line = line.to_owned();
+    let dated = |line: &str, end: usize| {
+        let date = end.checked_sub(16).and_then(|begin| line.as_bytes().get(begin..end));
+        date.is_some_and(|date| date.starts_with(b"20") && date[4] == b'-' && date[13] == b':')
+    };
+    while let Some(end) = line.match_indices(" UTC").map(|(at, _)| at).find(|end| dated(&line, *end)) {
+        line.replace_range(end - 16..end + 4, "TIME");
+    }
+    line
+}
+
 fn readable_word(word: &str) -> String {
     if let Some(word) = readable_branch(word) {
         return word;
