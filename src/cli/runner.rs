@@ -12,7 +12,7 @@ use super::Program;
 use super::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, Removed, RunnerRow};
 use super::client::{Client, reach};
 use super::table::{checks, table};
-use crate::config::{Config, Mistake, Mistakes, RunnerConfig, Sandbox, Transport, is_host_key, is_name};
+use crate::config::{Config, Jump, Mistake, Mistakes, RunnerConfig, Sandbox, Transport, is_host_key, is_name};
 use crate::logging::visible;
 use crate::runner::alias::{self, Alias, NotTaken};
 
@@ -79,7 +79,7 @@ Examples:
   track runner add build-1 --host 10.0.0.5 --user agent --slots 2 --agent claude \\
       --prelude 'export PATH=\"$HOME/.local/bin:$PATH\"' \\
       --read-only '~/.local' --read-write '~/.claude'
-  track runner add build-1 --from-ssh-config build     what `ssh build` uses: host, user, port, key
+  track runner add build-1 --from-ssh-config build     what `ssh build` uses: host, user, port, key, way
   track runner add here --local --sandbox none         this machine, agents not contained
 
 What comes next: `track runner check NAME` until nothing is missing, then the label `track` on an issue.")]
@@ -95,7 +95,7 @@ pub struct AddArgs {
     #[arg(long, required_unless_present_any = ["local", "from_ssh_config"])]
     user: Option<String>,
 
-    /// Take host, user, port and key from this alias of your ssh configuration, where no option says otherwise
+    /// Take host, user, port, key and machines on the way from this alias of your ssh configuration, where no option says otherwise
     ///
     /// The alias is read now and not again. What is configured for it and has no meaning for a runner is named.
     #[arg(long, value_name = "ALIAS")]
@@ -106,14 +106,18 @@ pub struct AddArgs {
     ssh_config: Option<PathBuf>,
 
     /// This very machine instead of one over SSH
-    #[arg(long, conflicts_with_all = ["host", "user", "port", "key", "host_key", "yes", "from_ssh_config"])]
+    #[arg(long, conflicts_with_all = ["host", "user", "port", "key", "host_key", "yes", "from_ssh_config", "proxy_jump", "jump_host_key"])]
     local: bool,
 
     /// Port of sshd [default: 22]
     #[arg(long)]
     port: Option<u16>,
 
-    /// Private key to log in with [default: the bot's own, made at first use]
+    /// Machines on the way, `[user@]host[:port]` with commas between, as ssh's ProxyJump has them; each is asked for its host key
+    #[arg(long, value_name = "HOPS", value_delimiter = ',')]
+    proxy_jump: Vec<String>,
+
+    /// Private key to log in with, on the way, too [default: the bot's own, made at first use]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 
@@ -149,7 +153,11 @@ pub struct AddArgs {
     #[arg(long, value_name = "KEY")]
     host_key: Option<String>,
 
-    /// Pin whatever key the machine shows, unseen
+    /// Pin this host key for the next machine of the way instead of asking it; may be repeated, in the order of the way
+    #[arg(long, value_name = "KEY")]
+    jump_host_key: Vec<String>,
+
+    /// Pin whatever key each machine shows, unseen
     #[arg(long, conflicts_with = "host_key")]
     yes: bool,
 }
@@ -242,6 +250,8 @@ fn planned(args: &AddArgs, cwd: &Path) -> RunnerConfig {
         port: args.port,
         key_path: args.key.as_ref().map(|path| cwd.join(path)),
         host_key: args.host_key.clone(),
+        proxy_jump: args.proxy_jump.clone(),
+        jump_host_keys: args.jump_host_key.clone(),
         root: args.root.clone(),
         slots: args.slots,
         agent: args.agent.clone(),
@@ -256,6 +266,9 @@ fn planned(args: &AddArgs, cwd: &Path) -> RunnerConfig {
 /// Takes over what an alias of the ssh configuration says and no option does, and says what was taken and what not.
 fn import(runner: &mut RunnerConfig, name: &str, found: Alias, dialogue: &mut dyn Dialogue) -> anyhow::Result<()> {
     let is_elsewhere = runner.host.is_none();
+    if runner.proxy_jump.is_empty() {
+        runner.proxy_jump = found.jumps.iter().map(Jump::to_string).collect();
+    }
     runner.host.get_or_insert(found.host);
     runner.user.get_or_insert(found.user);
     runner.port.get_or_insert(found.port);
@@ -264,8 +277,12 @@ fn import(runner: &mut RunnerConfig, name: &str, found: Alias, dialogue: &mut dy
     }
     let shown = |value: &Option<String>| visible(value.as_deref().unwrap_or_default());
     let key = runner.key_path.as_ref().map(|path| path.display().to_string());
+    let way = match runner.proxy_jump.as_slice() {
+        [] => String::new(),
+        jumps => format!("  way   {}\n", visible(&jumps.join(", "))),
+    };
     let mut said = format!(
-        "With the ssh configuration of {}:\n  host  {}\n  user  {}\n  port  {}\n  key   {}\n",
+        "With the ssh configuration of {}:\n  host  {}\n  user  {}\n  port  {}\n{way}  key   {}\n",
         visible(name),
         shown(&runner.host),
         shown(&runner.user),
@@ -281,7 +298,7 @@ fn import(runner: &mut RunnerConfig, name: &str, found: Alias, dialogue: &mut dy
     dialogue.say(&format!("{said}\n"));
     if let Some(detour) = found.not_taken.iter().find(|one| one.is_detour && is_elsewhere) {
         bail!(
-            "not added: {name} is reached by a detour ({}), and the bot connects without one; name an address that the bot reaches with --host, such as that of a VPN",
+            "not added: {name} is reached by a detour ({}), and the bot cannot take that; name an address that it reaches with --host, or machines on the way with --proxy-jump and --host",
             visible(&detour.setting)
         );
     }
@@ -294,27 +311,27 @@ async fn add(
     client: &Client,
     dialogue: &mut dyn Dialogue,
 ) -> anyhow::Result<bool> {
-    if let (Transport::Ssh, None, Some(host)) = (runner.transport, &runner.host_key, &runner.host) {
-        let query = HostKeyQuery { host: host.clone(), port: runner.port.unwrap_or(22) };
-        let keys: Vec<HostKey> = client.post("/api/v1/hostkey", &query).await?;
-        let Some(shown) = preferred(&keys) else { bail!("{host} showed no host key that can be pinned") };
-        dialogue.say(&format!(
-            "{host} shows the host key\n  {}\n  {}\nCompare it with what this prints there:  ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub\n",
-            visible(&shown.fingerprint),
-            visible(&shown.key),
-            kind_of(&shown.key)
-        ));
-        if !unseen {
-            match dialogue.ask("Is it the same? [y/N]") {
-                Some(answer) if matches!(answer.to_lowercase().as_str(), "y" | "yes") => {}
-                Some(_) => bail!("not added: the host key was not confirmed"),
-                None => bail!(
-                    "not added: nobody is here to confirm the host key; give it with --host-key {:?}, or --yes to trust it unseen",
-                    shown.key
-                ),
-            }
+    let own_key = runner.transport == Transport::Ssh && runner.key_path.is_none();
+    let mut installed = false;
+    let ways = runner.proxy_jump.len();
+    for at in runner.jump_host_keys.len()..=ways {
+        let asked = match runner.proxy_jump.get(at) {
+            Some(text) => hop(&runner, at, text)?,
+            None if runner.transport == Transport::Ssh && runner.host_key.is_none() => way_to(&runner, ways),
+            None => break,
+        };
+        if own_key && at > 0 && !installed {
+            // Whoever is behind a machine cannot be asked for a key before that lets the bot in.
+            installed = true;
+            let (hops, user) = (runner.proxy_jump.join(", "), user_of(&runner));
+            install_key(&format!("at {hops}, and of {user} on the runner"), client, dialogue).await?;
         }
-        runner.host_key = Some(shown.key.clone());
+        let option = if at < ways { "--jump-host-key" } else { "--host-key" };
+        let key = confirmed(&asked, (option, unseen), client, dialogue).await?;
+        match at < ways {
+            true => runner.jump_host_keys.push(key),
+            false => runner.host_key = Some(key),
+        }
     }
     let added: Added = client.post("/api/v1/runners", &runner).await?;
     dialogue.say(&match added.again {
@@ -323,16 +340,70 @@ async fn add(
         }
         false => format!("{} is added.\n", runner.name),
     });
-    if runner.transport == Transport::Ssh && runner.key_path.is_none() {
-        let key: PublicKey = client.get("/api/v1/key").await?;
-        let user = runner.user.as_deref().unwrap_or_default();
-        dialogue.say(&format!(
-            "\nPut this line into ~/.ssh/authorized_keys of {user} there, if it is not in it yet:\n\n{}\n\n",
-            visible(&key.public_key)
-        ));
-        dialogue.ask("Press Enter when it is there.");
+    if own_key && !installed {
+        install_key(&format!("of {} there", user_of(&runner)), client, dialogue).await?;
     }
     check(&runner.name, client, dialogue).await
+}
+
+/// A machine on the way, with those before it.
+fn hop(runner: &RunnerConfig, at: usize, text: &str) -> anyhow::Result<RunnerConfig> {
+    let jump = Jump::parse(text).with_context(|| format!("{text:?} names no machine on the way"))?;
+    let user = jump.user.or_else(|| runner.user.clone());
+    Ok(RunnerConfig { host: Some(jump.host), port: Some(jump.port), user, ..way_to(runner, at) })
+}
+
+/// The runner with the first machines on the way to it, as the question for a host key needs it.
+fn way_to(runner: &RunnerConfig, hops: usize) -> RunnerConfig {
+    let proxy_jump = runner.proxy_jump.iter().take(hops).cloned().collect();
+    RunnerConfig { proxy_jump, host_key: None, ..runner.clone() }
+}
+
+fn user_of(runner: &RunnerConfig) -> &str {
+    runner.user.as_deref().unwrap_or_default()
+}
+
+/// The host key that a machine shows, once somebody has compared it.
+async fn confirmed(
+    machine: &RunnerConfig,
+    (option, unseen): (&str, bool),
+    client: &Client,
+    dialogue: &mut dyn Dialogue,
+) -> anyhow::Result<String> {
+    let host = machine.host.clone().context("an ssh runner has a host")?;
+    let behind = (!machine.proxy_jump.is_empty()).then(|| machine.clone());
+    let query = HostKeyQuery { host: host.clone(), port: machine.port.unwrap_or(22), behind };
+    let keys: Vec<HostKey> = client.post("/api/v1/hostkey", &query).await?;
+    let Some(shown) = preferred(&keys) else { bail!("{host} showed no host key that can be pinned") };
+    dialogue.say(&format!(
+        "{host} shows the host key\n  {}\n  {}\nCompare it with what this prints there:  ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub\n",
+        visible(&shown.fingerprint),
+        visible(&shown.key),
+        kind_of(&shown.key)
+    ));
+    if !unseen {
+        match dialogue.ask("Is it the same? [y/N]") {
+            Some(answer) if matches!(answer.to_lowercase().as_str(), "y" | "yes") => {}
+            Some(_) => bail!("not added: the host key was not confirmed"),
+            None => bail!(
+                "not added: nobody is here to confirm the host key; give it with {option} {:?}, or --yes to trust it unseen",
+                shown.key
+            ),
+        }
+    }
+    Ok(shown.key.clone())
+}
+
+/// Asks for the bot's public key to be installed.
+async fn install_key(there: &str, client: &Client, dialogue: &mut dyn Dialogue) -> anyhow::Result<()> {
+    let key: PublicKey = client.get("/api/v1/key").await?;
+    dialogue.say(&format!(
+        "\nPut this line into ~/.ssh/authorized_keys {}, if it is not in it yet:\n\n{}\n\n",
+        visible(there),
+        visible(&key.public_key)
+    ));
+    dialogue.ask("Press Enter when it is there.");
+    Ok(())
 }
 
 async fn check(name: &str, client: &Client, dialogue: &mut dyn Dialogue) -> anyhow::Result<bool> {
@@ -561,6 +632,49 @@ mod tests {
         ");
     }
 
+    // B45
+    #[tokio::test]
+    async fn each_machine_on_the_way_is_confirmed_before_the_next_is_asked() {
+        let home = tempfile::tempdir().unwrap();
+        let (client, stored) = server(home.path()).await;
+        let behind = || RunnerConfig { proxy_jump: vec!["me@bastion:2200".to_owned()], ..build_1() };
+        let mut script = Script { answers: vec!["y", "", "y"], ..Script::default() };
+        add(behind(), false, &client, &mut script).await.unwrap();
+        insta::assert_snapshot!(script.said, @"
+        bastion shows the host key
+          SHA256:abc
+          ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3aZ6kO2Qk0Zz7nJ1m3mJd0v4k1nE0m2b7yq3w6c8xK
+        Compare it with what this prints there:  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+        Is it the same? [y/N] y
+
+        Put this line into ~/.ssh/authorized_keys at me@bastion:2200, and of agent on the runner, if it is not in it yet:
+
+        ssh-ed25519 BBBB track
+
+        Press Enter when it is there.
+        10.0.0.5 shows the host key
+          SHA256:abc
+          ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3aZ6kO2Qk0Zz7nJ1m3mJd0v4k1nE0m2b7yq3w6c8xK
+        Compare it with what this prints there:  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+        Is it the same? [y/N] y
+        build-1 is added.
+        ok    git     2.47.0
+        MISS  claude  not found with the prelude
+                      -> install it there, or add its folder to PATH in the prelude
+        1 missing. Put it right as said, then: track runner check build-1
+        ");
+        let one = stored.lock().unwrap()[0].clone();
+        assert_eq!((&one["jump_host_keys"][0], &one["host_key"]), (&json!(KEY), &json!(KEY)));
+
+        let mut script = Script { answers: vec![], ..Script::default() };
+        let error = add(behind(), false, &client, &mut script).await.unwrap_err();
+        assert!(error.to_string().contains("give it with --jump-host-key"), "{error}");
+        let given = RunnerConfig { jump_host_keys: vec![KEY.to_owned()], host_key: Some(KEY.to_owned()), ..behind() };
+        let mut script = Script::default();
+        add(given, false, &client, &mut script).await.unwrap();
+        assert!(!script.said.contains("SHA256"), "{}", script.said);
+    }
+
     // T38
     #[tokio::test]
     async fn an_unconfirmed_host_key_is_never_pinned() {
@@ -587,14 +701,15 @@ mod tests {
     #[test]
     fn what_an_alias_says_is_taken_where_no_option_says_otherwise() {
         let detour = |is_detour| NotTaken {
-            setting: "proxyjump bastion".into(),
-            why: "the bot connects without detours".into(),
+            setting: "proxycommand nc %h %p".into(),
+            why: "the bot starts no program to connect".into(),
             is_detour,
         };
         let found = |not_taken| Alias {
             host: "10.0.0.9".into(),
             user: "me".into(),
             port: 2222,
+            jumps: vec![Jump::parse("me@bastion:2200").unwrap()],
             key: Some("/home/me/.ssh/build".into()),
             not_taken,
         };
@@ -606,14 +721,15 @@ mod tests {
           host  10.0.0.5
           user  agent
           port  22
+          way   me@bastion:2200
           key   /home/me/.ssh/build
         Not taken over:
-          proxyjump bastion
-            -> the bot connects without detours
+          proxycommand nc %h %p
+            -> the bot starts no program to connect
         ");
         let mut runner = RunnerConfig::named("build-1", Transport::Ssh);
         let error = import(&mut runner, "build", found(vec![detour(true)]), &mut script).unwrap_err();
-        insta::assert_snapshot!(error, @"not added: build is reached by a detour (proxyjump bastion), and the bot connects without one; name an address that the bot reaches with --host, such as that of a VPN");
+        insta::assert_snapshot!(error, @"not added: build is reached by a detour (proxycommand nc %h %p), and the bot cannot take that; name an address that it reaches with --host, or machines on the way with --proxy-jump and --host");
         let mut script = Script::default();
         import(&mut runner, "build", found(vec![]), &mut script).unwrap();
         insta::assert_snapshot!(script.said, @"
@@ -621,6 +737,7 @@ mod tests {
           host  10.0.0.9
           user  me
           port  2222
+          way   me@bastion:2200
           key   /home/me/.ssh/build
         ");
     }
