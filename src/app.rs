@@ -112,7 +112,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
         .merge(health::router(health));
     let stops = stop.clone().drop_guard();
     // Before anybody can know that the bot runs: a subcommand that finds no socket takes it for another program that holds the lock.
-    let socket = base.serve_socket(stop.clone())?;
+    let socket = base.serve_socket(stop.clone(), Some(context.clone()))?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("TRACK_LISTEN: {} cannot be listened on", config.listen))?;
@@ -225,7 +225,7 @@ impl Instance {
     pub async fn open(config: Config) -> Result<Self> {
         let base = Base::open(config, Clock::System).await?;
         let stop = CancellationToken::new();
-        base.serve_socket(stop.clone())?;
+        base.serve_socket(stop.clone(), None)?;
         Ok(Self { stop, socket: base.socket.clone(), _base: base })
     }
 }
@@ -291,7 +291,7 @@ impl Base {
         Ok(Self { config, db, runners, clock, epoch, slots_changed, files_to_go, socket, _lock: lock })
     }
 
-    fn serve_socket(&self, stop: CancellationToken) -> Result<JoinHandle<()>> {
+    fn serve_socket(&self, stop: CancellationToken, context: Option<Arc<Context>>) -> Result<JoinHandle<()>> {
         // We hold the lock, so a socket that is there was left behind by a process that was killed.
         match fs::remove_file(&self.socket) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -308,6 +308,7 @@ impl Base {
             runners: self.runners.clone(),
             clock: self.clock.clone(),
             slots_changed: self.slots_changed.clone(),
+            context,
             files_to_go: self.files_to_go.clone(),
         });
         Ok(tokio::spawn(http::serve(listener, router, Limits::default(), stop)))

@@ -85,6 +85,11 @@ impl Context {
         format!("{}/{name}", self.app.server_url)
     }
 
+    /// Where people install the App of this slug.
+    pub fn install_url(&self, slug: &str) -> String {
+        format!("{}/apps/{slug}/installations/new", self.app.server_url)
+    }
+
     /// Where the bot's git finds a repository.
     pub fn remote(&self, repository: &Repository) -> String {
         format!("{}.git", self.repository_url(&repository.name))

@@ -96,12 +96,15 @@ pub fn remedy(reason: Reason, agent: &Agent) -> String {
             "If the machine was set up anew, give the runner its new host key: change `host_key` in `track.toml`, or remove the runner and add it again; then `/track retry`. If it was not, somebody may be in between.".to_owned()
         }
         Reason::RunnerDisk => "Make room on the runner's disk; then `/track retry`.".to_owned(),
+        Reason::CommitGone => "`/track review` reviews the pull request as it is now.".to_owned(),
         Reason::WorkspaceTaken => "Move away what stands there on the runner; then `/track retry`.".to_owned(),
         Reason::RepositoryUnusable => "Put that right; then `/track retry`, or `/track dispatch` with other options.".to_owned(),
         Reason::PermissionLost => "Somebody with write access can say `/track retry`.".to_owned(),
         Reason::NotDescendant => format!("`/track retry` starts `{name}` again from the commits it was given; the prompt forbids to amend or rebase them."),
         Reason::ResultRefused => "Say `/track dispatch` with what has to be done differently, or let a person make this change.".to_owned(),
         Reason::BranchMoved => "What was pushed there stays. `/track retry` does the work again on top of it.".to_owned(),
+        Reason::PullRequestClosed => "`/track followup <text>` opens it again and goes on from this work; `/track dispatch --fresh` begins anew.".to_owned(),
+        Reason::PullRequestMerged => "`/track followup --fresh <text>` begins a new line of work that knows what was said.".to_owned(),
         Reason::PushRefused => "Put right what stands above: the App must be allowed to push `track/*`. Then `/track retry`.".to_owned(),
         Reason::PullRequestRefused => "The branch is pushed: open the pull request by hand, or put right what GitHub says above and say `/track retry`.".to_owned(),
         Reason::Changes | Reason::NoChanges => "`/track followup <what to change>` has more done.".to_owned(),

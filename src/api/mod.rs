@@ -2,6 +2,8 @@
 //!
 //! The socket is readable and writable by the bot's own account alone, which is the whole of its access control.
 
+mod reviews;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +17,16 @@ use serde::Deserialize;
 
 use crate::agent::BUILT_IN;
 use crate::cli::api::{
-    Added, Check, DiscardRequest, Discarded, HostKey, HostKeyQuery, KeptCommit, PublicKey, Refusal, Removed, RunRow,
-    RunnerRow,
+    Added, Check, DecisionRow, DiscardRequest, Discarded, HostKey, HostKeyQuery, KeptCommit, PublicKey, Refusal,
+    Removed, RunRow, RunnerRow,
 };
 use crate::config::{Config, RunnerConfig, Transport};
+use crate::context::Context;
 use crate::db::decisions::Decision;
 use crate::db::runs::Run;
 use crate::db::{self, Db};
 use crate::git::Mirrors;
-use crate::model::{Clock, Number, RepoName, Status};
+use crate::model::{Clock, Number, Outcome, RepoName, RunId, Status};
 use crate::report::wording;
 use crate::run::{discard, tidy};
 use crate::runner::pool::Pool;
@@ -34,6 +37,8 @@ const KEYSCAN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Runs listed where no limit is named.
 const DEFAULT_LIMIT: i64 = 20;
 const MOST_RUNS: i64 = 1000;
+/// The same for decisions, of which a run has a handful.
+const DEFAULT_DECISIONS: i64 = 100;
 
 /// What the interface works with.
 #[derive(Clone)]
@@ -48,6 +53,8 @@ pub struct ApiState {
     pub clock: Clock,
     /// Tells the scheduler that slots changed.
     pub slots_changed: Arc<tokio::sync::Notify>,
+    /// What the workers share; none work where a subcommand answers itself.
+    pub context: Option<Arc<Context>>,
     /// Tells whoever removes files from runners that there are some.
     pub files_to_go: Arc<tokio::sync::Notify>,
 }
@@ -63,6 +70,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/hostkey", post(host_key))
         .route("/api/v1/key", get(public_key))
         .route("/api/v1/runs", get(runs))
+        .route("/api/v1/runs/{run}", get(one_run))
+        .route("/api/v1/reviews", post(reviews::ask))
+        .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/discard", post(discard_thread))
         .with_state(state)
 }
@@ -101,6 +111,11 @@ impl ApiState {
 
     fn is_from_file(&self, name: &str) -> bool {
         self.config.runners.iter().any(|runner| runner.name == name)
+    }
+
+    /// Address of GitHub's pages.
+    fn server_url(&self) -> &str {
+        self.config.github.as_ref().map_or("https://github.com", |github| &github.server_url)
     }
 }
 
@@ -352,11 +367,46 @@ struct RunsQuery {
     limit: Option<i64>,
 }
 
-async fn runs(State(state): State<ApiState>, Query(query): Query<RunsQuery>) -> Result<Json<Vec<RunRow>>, Refused> {
-    let repo = match query.repo.as_deref().map(str::parse::<RepoName>).transpose() {
-        Ok(repo) => repo,
-        Err(error) => return Err(Refused(StatusCode::BAD_REQUEST, error.to_string())),
+impl RunsQuery {
+    fn repo(&self) -> Result<Option<RepoName>, Refused> {
+        let named = self.repo.as_deref().map(str::parse::<RepoName>).transpose();
+        named.map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))
+    }
+}
+
+/// The timeline of an issue or pull request (B27).
+async fn decisions(
+    State(state): State<ApiState>,
+    Query(query): Query<RunsQuery>,
+) -> Result<Json<Vec<DecisionRow>>, Refused> {
+    let repo = query.repo()?;
+    let Some(number) = query.thread else {
+        let why = "`thread` is missing: decisions are listed for one issue or pull request";
+        return Err(Refused(StatusCode::BAD_REQUEST, why.to_owned()));
     };
+    let limit = query.limit.unwrap_or(DEFAULT_DECISIONS).clamp(1, MOST_RUNS);
+    let mut conn = state.db.read().await?;
+    let found = db::decisions::timeline(&mut conn, (repo.as_ref(), Number(number)), limit).await?;
+    let rows = found.into_iter().map(|(repository, shown)| DecisionRow {
+        repository: repository.to_string(),
+        number,
+        at: shown.at,
+        actor: shown.actor,
+        verdict: shown.verdict,
+        reason: shown.reason,
+        detail: shown.detail,
+        run: shown.run.map(|run| run.to_string()),
+        runner: shown.about.runner,
+        branch: shown.about.branch,
+        pull_request: shown.about.pull.map(|pull| pull.0),
+        head: shown.about.head.map(|head| head.to_string()),
+        review_state: shown.about.review_state,
+    });
+    Ok(Json(rows.collect()))
+}
+
+async fn runs(State(state): State<ApiState>, Query(query): Query<RunsQuery>) -> Result<Json<Vec<RunRow>>, Refused> {
+    let repo = query.repo()?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MOST_RUNS);
     let mut conn = state.db.read().await?;
     let filter = db::runs::Filter { repo, number: query.thread.map(Number), limit };
@@ -365,6 +415,20 @@ async fn runs(State(state): State<ApiState>, Query(query): Query<RunsQuery>) -> 
         rows.push(row(&state, &mut conn, run).await?);
     }
     Ok(Json(rows))
+}
+
+async fn one_run(State(state): State<ApiState>, Path(run): Path<String>) -> Result<Json<RunRow>, Refused> {
+    let unknown =
+        || Refused(StatusCode::NOT_FOUND, format!("there is no run {run}; `track runs` shows those there are"));
+    let id: RunId = run.parse().map_err(|_| unknown())?;
+    let mut conn = state.db.read().await?;
+    let run = match db::runs::get(&mut conn, id).await {
+        Err(sqlx::Error::RowNotFound) => return Err(unknown()),
+        run => run?,
+    };
+    let repository = db::repositories::get(&mut conn, run.repository).await?;
+    let markdown = repository.and_then(|repository| reviews::markdown(&state, &run, &repository.name));
+    Ok(Json(RunRow { markdown, ..row(&state, &mut conn, run).await? }))
 }
 
 /// Forgets the history of an issue or pull request, as `/track discard` does there.
@@ -413,7 +477,7 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         mirror: mirror.clone(),
     });
     let kept = kept.collect();
-    let server = state.config.github.as_ref().map_or("https://github.com", |github| &github.server_url);
+    let server = state.server_url();
     let said = |what: &str| Some(run.answer.as_ref()?.get(what)?.as_str()?.to_owned());
     Ok(RunRow {
         id: run.id.to_string(),
@@ -422,6 +486,12 @@ async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, 
         status: run.status.to_string(),
         outcome: run.outcome.map(|outcome| outcome.to_string()),
         reason: run.reason.map(|reason| reason.to_string()),
+        not_posted: run.ask.unposted.then(|| match run.outcome {
+            Some(Outcome::Succeeded) => run.detail.clone().unwrap_or_default(),
+            _ => wording::NOT_INSTALLED.to_owned(),
+        }),
+        review_url: run.review_url,
+        markdown: None,
         summary: said("summary"),
         notes: said("notes"),
         detail: run.detail.filter(|detail| !detail.is_empty()),

@@ -12,6 +12,9 @@
 //! | `GET /api/v1/key` | [`PublicKey`] |
 //! | `POST /api/v1/discard` with a [`DiscardRequest`] | [`Discarded`] |
 //! | `GET /api/v1/runs?repo=&thread=&limit=` | list of [`RunRow`], newest first |
+//! | `GET /api/v1/runs/{run}` | [`RunRow`], with its Markdown |
+//! | `POST /api/v1/reviews` with a [`ReviewRequest`] | [`ReviewQueued`] |
+//! | `GET /api/v1/decisions?repo=&thread=&limit=` | list of [`DecisionRow`], newest first |
 //!
 //! A refusal is any other status with a [`Refusal`].
 
@@ -105,6 +108,39 @@ pub struct Discarded {
     pub runners: u64,
 }
 
+/// A pull request that is to be reviewed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReviewRequest {
+    /// Its page.
+    pub url: String,
+    /// Login of who asks; `None`: the first whom the configuration names.
+    pub requester: Option<String>,
+    /// The agent that reviews.
+    pub agent: Option<String>,
+    /// The model to ask the agent for.
+    pub model: Option<String>,
+    /// The runner that it is to run on.
+    pub runner: Option<String>,
+    /// What the reviewer is to mind.
+    pub instructions: String,
+}
+
+/// A review that is queued.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReviewQueued {
+    /// Its run.
+    pub run: String,
+    /// `owner/name`.
+    pub repository: String,
+    /// Number of the pull request.
+    pub number: i64,
+    /// Login of who asked.
+    pub requester: String,
+    /// Why the review will not be posted, if it will not.
+    #[serde(default)]
+    pub not_posted: Option<String>,
+}
+
 /// One run in a list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -135,6 +171,13 @@ pub struct RunRow {
     pub branch: Option<String>,
     /// Address of the pull request, where there is one.
     pub pull_request: Option<String>,
+    /// Address of the review, once GitHub has confirmed it.
+    pub review_url: Option<String>,
+    /// Why the review is not posted, where it is not.
+    pub not_posted: Option<String>,
+    /// The whole review as Markdown; where one run is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub markdown: Option<String>,
     /// The agent's summary.
     pub summary: Option<String>,
     /// What else the agent says.
@@ -161,6 +204,38 @@ pub struct KeptCommit {
     pub sha: String,
     /// The mirror's folder.
     pub mirror: String,
+}
+
+/// One line of a thread's timeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DecisionRow {
+    /// `owner/name`.
+    pub repository: String,
+    /// Number of the issue or pull request.
+    pub number: i64,
+    /// When it was decided.
+    pub at: Millis,
+    /// Login of who acted, such as the reviewer; nobody where the bot decided by itself.
+    pub actor: Option<String>,
+    /// accepted, ignored, refused, or noted: something happened to a run or thread.
+    pub verdict: String,
+    /// A word that names the rule or what happened.
+    pub reason: String,
+    /// A sentence for people.
+    pub detail: String,
+    /// The run's id.
+    pub run: Option<String>,
+    /// The runner.
+    pub runner: Option<String>,
+    /// The branch.
+    pub branch: Option<String>,
+    /// Number of the pull request.
+    pub pull_request: Option<i64>,
+    /// Its head then.
+    pub head: Option<String>,
+    /// What the actor's review decides: commented, approved, changes_requested or other.
+    pub review_state: Option<String>,
 }
 
 /// Why a request was refused.

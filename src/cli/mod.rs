@@ -18,6 +18,7 @@ mod demo;
 mod discard;
 mod doctor;
 mod log;
+mod review;
 mod runner;
 mod runs;
 mod serve;
@@ -71,8 +72,12 @@ pub enum Command {
     Runner(runner::RunnerCommand),
     /// List runs, newest first
     ///
-    /// Over all repositories, or of one issue or pull request in full; or what the agent of one run printed.
+    /// Over all repositories, or of one issue or pull request in full; or one run in full; or what its agent printed.
     Runs(runs::RunsArgs),
+    /// Review a pull request by its address
+    ///
+    /// The bot reviews it as if somebody had said `/track review` there, and submits the review. A server must run.
+    Review(review::ReviewArgs),
     /// Forget the history of an issue or pull request
     ///
     /// Its runs are listed no longer, later agents are not told of them, and their files go from the runners as soon as those answer.
@@ -135,6 +140,11 @@ async fn dispatch(command: Command, program: &dyn Program) -> anyhow::Result<boo
             logging::init(&config.log, "warn")?;
             runs::run(&args, &config, program, &mut io::stdout()).await?;
         }
+        Command::Review(args) => {
+            let config = load(&cwd)?;
+            logging::init(&config.log, "warn")?;
+            return review::run(args, &config, (&mut io::stdout(), &mut io::stderr())).await;
+        }
         Command::Discard(args) => {
             let config = load(&cwd)?;
             logging::init(&config.log, "warn")?;
@@ -176,6 +186,7 @@ mod tests {
           doctor   Say what is missing, and how to get it
           runner   Add, list, check, clean, reset and remove the machines that runs are executed on
           runs     List runs, newest first
+          review   Review a pull request by its address
           discard  Forget the history of an issue or pull request
           version  Print the version
           help     Print this message or the help of the given subcommand(s)
@@ -215,6 +226,11 @@ mod tests {
             "runs --thread 7 --repo octo/hello --limit 5 --json",
             "runs --thread octo/hello#7",
             "runs --log 01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "runs --run 01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "runs --run 01ARZ3NDEKTSV4RRFFQ69G5FAV --json",
+            "runs --run 01ARZ3NDEKTSV4RRFFQ69G5FAV --markdown",
+            "review https://github.com/octo/hello/pull/7",
+            "review https://github.com/octo/hello/pull/7 --agent claude --model m --runner r --as mona --wait mind the numbers",
             "discard octo/hello#7",
             "version",
         ] {
@@ -240,6 +256,12 @@ mod tests {
             "runs --limit 0",
             "runs --thread 0",
             "runs --log ../x",
+            "runs --run ../x",
+            "runs --markdown",
+            "runs --run 01ARZ3NDEKTSV4RRFFQ69G5FAV --thread 7",
+            "runs --run 01ARZ3NDEKTSV4RRFFQ69G5FAV --json --markdown",
+            "review",
+            "review --wait",
             "runs --log 01ARZ3NDEKTSV4RRFFQ69G5FAV --json",
         ] {
             let words = ["track"].into_iter().chain(line.split(' ').filter(|word| !word.is_empty()));

@@ -1,13 +1,13 @@
-//! `track runs`.
+//! `track runs`; with `--thread` also the timeline of what was decided there.
 
 use std::io::Write;
 use std::str::FromStr;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::Program;
-use super::api::{KeptCommit, RunRow};
+use super::api::{DecisionRow, KeptCommit, RunRow};
 use super::client::reach;
 use super::log;
 use super::table::{short, table};
@@ -21,21 +21,30 @@ use crate::model::{Clock, Millis, RepoName, RunId};
 Examples:
   track runs                                     the last 20
   track runs --thread octo/hello#7               all that happened there, in full
+  track runs --run 01ARZ3NDEKTSV4RRFFQ69G5FAV    one run in full; with --markdown, its review as it can be pasted
   track runs --log 01ARZ3NDEKTSV4RRFFQ69G5FAV    what the agent of a run printed
   track runs --json | jq '.[].pull_request'      for scripts
 
-What comes next: `/track why` on the issue explains a decision.")]
+What comes next: `/track why` on the issue explains a decision, as the timeline of --thread does.")]
 pub struct RunsArgs {
     /// Only this repository
     #[arg(long, value_name = "OWNER/NAME")]
     repo: Option<RepoName>,
 
-    /// Only this issue or pull request, `octo/hello#7` or its number alone, each run in full
+    /// Only this issue or pull request, `octo/hello#7` or its number alone: each run in full, and what was decided there
     #[arg(long)]
     thread: Option<ThreadName>,
 
+    /// Only this run, in full
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["repo", "thread", "limit"])]
+    run: Option<RunId>,
+
+    /// Print the review of that run as Markdown, every finding in it
+    #[arg(long, requires = "run", conflicts_with = "json")]
+    markdown: bool,
+
     /// Print what the agent of this run printed so far, with the times (UTC) at which it did
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["repo", "thread", "limit", "json"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["repo", "thread", "limit", "json", "run"])]
     log: Option<RunId>,
 
     /// At most this many
@@ -80,18 +89,30 @@ pub async fn run(
     if args.repo.is_some() && args.thread.as_ref().is_some_and(|thread| thread.repo.is_some()) {
         bail!("--thread names the repository already: leave --repo out");
     }
-    let rows: Vec<RunRow> = reach(config, program).await?.get(&path(args)).await?;
-    if args.json {
+    let client = reach(config, program).await?;
+    let rows: Vec<RunRow> = match args.run {
+        Some(run) => vec![client.get(&format!("/api/v1/runs/{run}")).await?],
+        None => client.get(&path(args, &format!("runs?limit={}", args.limit))).await?,
+    };
+    let now = Clock::System.now();
+    if args.markdown {
+        let markdown = rows.first().and_then(|row| row.markdown.as_deref());
+        let markdown = markdown.context("that run has no review: it is no review, or it has not come to one")?;
+        write!(out, "{}", as_lines(markdown))?;
+    } else if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
+    } else if args.thread.is_some() {
+        let decisions: Vec<DecisionRow> = client.get(&path(args, &format!("decisions?limit={TIMELINE}"))).await?;
+        write!(out, "{}{}", in_full(&rows, now), timeline(&decisions, now))?;
     } else {
-        let render = if args.thread.is_some() { in_full } else { render };
-        write!(out, "{}", render(&rows, Clock::System.now()))?;
+        write!(out, "{}", if args.run.is_some() { in_full(&rows, now) } else { render(&rows, now) })?;
     }
     Ok(())
 }
 
-fn path(args: &RunsArgs) -> String {
-    let mut path = format!("/api/v1/runs?limit={}", args.limit);
+/// The address of a list of what the arguments name.
+fn path(args: &RunsArgs, list: &str) -> String {
+    let mut path = format!("/api/v1/{list}");
     let thread = args.thread.as_ref();
     if let Some(repo) = args.repo.as_ref().or(thread.and_then(|thread| thread.repo.as_ref())) {
         // Valid names need no escape in a query, see RFC 3986, section 3.4.
@@ -103,6 +124,8 @@ fn path(args: &RunsArgs) -> String {
     path
 }
 
+/// Decisions that are asked for with a thread.
+const TIMELINE: u32 = 100;
 const NO_RUNS: &str = "no runs yet: put the label `track` on an issue, or comment `/track dispatch`\n";
 
 fn render(rows: &[RunRow], now: Millis) -> String {
@@ -113,7 +136,8 @@ fn render(rows: &[RunRow], now: Millis) -> String {
         .iter()
         .map(|row| {
             let took = row.started_at.map(|from| length(row.finished_at.unwrap_or(now) - from));
-            let shown = row.pull_request.as_ref().or(row.summary.as_ref()).or(row.reason.as_ref());
+            let shown =
+                row.pull_request.as_ref().or(row.review_url.as_ref()).or(row.summary.as_ref()).or(row.reason.as_ref());
             vec![
                 format!("{} ago", length(now - row.queued_at)),
                 format!("{}#{}", row.repository, row.number),
@@ -131,8 +155,14 @@ fn render(rows: &[RunRow], now: Millis) -> String {
     table(&["asked", "thread", "kind", "state", "agent", "runner", "took", "cost", "run", "result"], &cells)
 }
 
+/// Markdown of somebody else's, to be copied: its lines and tabs stay.
+pub(super) fn as_lines(text: &str) -> String {
+    let shown = |line: &str| line.split('\t').map(visible).collect::<Vec<_>>().join("\t");
+    text.lines().map(|line| format!("{}\n", shown(line))).collect()
+}
+
 /// Every run with all that is known of it.
-fn in_full(rows: &[RunRow], now: Millis) -> String {
+pub(super) fn in_full(rows: &[RunRow], now: Millis) -> String {
     if rows.is_empty() {
         return NO_RUNS.to_owned();
     }
@@ -163,6 +193,8 @@ fn one_in_full(row: &RunRow, now: Millis) -> String {
         ("cost", row.cost_usd.map(|cost| format!("${cost:.2}"))),
         ("branch", row.branch.clone()),
         ("pull request", row.pull_request.clone()),
+        ("review", row.review_url.clone()),
+        ("not posted", row.not_posted.clone()),
         ("summary", row.summary.clone()),
         ("notes", row.notes.clone()),
         ("error", error),
@@ -184,6 +216,34 @@ fn one_in_full(row: &RunRow, now: Millis) -> String {
 /// Where a commit is that the bot keeps.
 fn place_of(kept: &KeptCommit) -> String {
     format!("{} at {} in {}", kept.reference, kept.sha, kept.mirror)
+}
+
+/// What was decided and what happened, newest first, two lines each: the sentence, and below it what it is about.
+fn timeline(rows: &[DecisionRow], now: Millis) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("\ntimeline\n");
+    for row in rows {
+        let who = row.actor.as_ref().map_or_else(String::new, |actor| format!(" by {}", visible(actor)));
+        let when = format!("{} ago", length(now - row.at));
+        let detail = visible(&row.detail.split_whitespace().collect::<Vec<_>>().join(" "));
+        out += &format!("  {when:<12}  {} {}{who}: {}\n", row.verdict, row.reason, short(&detail, 200));
+        let about = [
+            ("run", &row.run),
+            ("runner", &row.runner),
+            ("branch", &row.branch),
+            ("pull request", &row.pull_request.map(|pull| format!("#{pull}"))),
+            ("head", &row.head.as_ref().map(|head| head.chars().take(7).collect())),
+            ("review", &row.review_state),
+        ];
+        let said: Vec<String> =
+            about.iter().filter_map(|(word, value)| Some(format!("{word} {}", visible(value.as_ref()?)))).collect();
+        if !said.is_empty() {
+            out += &format!("  {:<12}  {}\n", "", said.join(", "));
+        }
+    }
+    out
 }
 
 /// A duration in its largest unit that is not 0.
@@ -304,6 +364,45 @@ mod tests {
         assert_eq!(in_full(&[], now), NO_RUNS);
     }
 
+    // B27
+    #[test]
+    fn a_thread_has_a_timeline() {
+        let now = 10_000_000_000;
+        let rows = [
+            DecisionRow {
+                at: now - 5_000,
+                verdict: "noted".into(),
+                reason: "notified".into(),
+                detail: "mona was told on #8 of 0123456".into(),
+                run: Some("01ARZ3NDEKTSV4RRFFQ69G5FAV".into()),
+                runner: Some("build-1".into()),
+                branch: Some("track/issue-7-0abc1234".into()),
+                pull_request: Some(8),
+                head: Some("0123456789abcdef0123456789abcdef01234567".into()),
+                ..DecisionRow::default()
+            },
+            DecisionRow {
+                at: now - 3_700_000,
+                actor: Some("lisa".into()),
+                verdict: "ignored".into(),
+                reason: "not_main_user".into(),
+                detail: "only reviews by a main user\u{1b}[2J start follow-ups".into(),
+                review_state: Some("commented".into()),
+                ..DecisionRow::default()
+            },
+            DecisionRow { at: now, verdict: "noted".into(), reason: "closed".into(), ..DecisionRow::default() },
+        ];
+        insta::assert_snapshot!(timeline(&rows, now), @r"
+        timeline
+          5 s ago       noted notified: mona was told on #8 of 0123456
+                        run 01ARZ3NDEKTSV4RRFFQ69G5FAV, runner build-1, branch track/issue-7-0abc1234, pull request #8, head 0123456
+          1 h ago       ignored not_main_user by lisa: only reviews by a main user\u{1b}[2J start follow-ups
+                        review commented
+          0 s ago       noted closed:
+        ");
+        assert_eq!(timeline(&[], now), "");
+    }
+
     #[test]
     fn the_question_says_what_was_typed() {
         for (repo, thread, asked) in [
@@ -314,8 +413,8 @@ mod tests {
         ] {
             let repo = repo.map(|repo| repo.parse().unwrap());
             let thread = thread.map(|thread| thread.parse().unwrap());
-            let args = RunsArgs { repo, thread, log: None, limit: 5, json: false };
-            assert_eq!(path(&args), format!("/api/v1/runs?limit=5{asked}"));
+            let args = RunsArgs { repo, thread, run: None, markdown: false, log: None, limit: 5, json: false };
+            assert_eq!(path(&args, "runs?limit=5"), format!("/api/v1/runs?limit=5{asked}"));
         }
         for wrong in ["", "0", "-1", "x", "octo/hello", "octo/hello#", "octo#7", "octo/hello#7#8"] {
             assert!(wrong.parse::<ThreadName>().is_err(), "{wrong}");

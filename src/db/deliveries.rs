@@ -31,6 +31,8 @@ pub enum Source {
     Webhook,
     /// We fetched it from GitHub's log.
     Sweep,
+    /// GitHub did not: somebody asked on the bot's own machine.
+    ByHand,
 }
 
 /// The oldest new delivery of a lane.
@@ -82,7 +84,8 @@ pub async fn insert_all(conn: &mut Conn, deliveries: &[NewDelivery]) -> sqlx::Re
             let start = bodies.len() + 1;
             bodies.extend_from_slice(&delivery.body.bytes);
             let source = match delivery.source {
-                Source::Webhook => "webhook",
+                // What was asked for by hand has a column of its own.
+                Source::Webhook | Source::ByHand => "webhook",
                 Source::Sweep => "sweep",
             };
             let NewDelivery { id, event, body, sha256, received_at, .. } = delivery;
@@ -100,6 +103,15 @@ pub async fn insert_all(conn: &mut Conn, deliveries: &[NewDelivery]) -> sqlx::Re
     .execute(conn)
     .await?;
     Ok(stored.rows_affected())
+}
+
+/// Stores what was asked for on the bot's own machine; answers its number.
+pub async fn insert_by_hand(conn: &mut Conn, request: &NewDelivery) -> sqlx::Result<i64> {
+    insert_all(&mut *conn, std::slice::from_ref(request)).await?;
+    sqlx::query_scalar("update delivery set by_hand = 1 where id = $1 and status = 'new' returning seq")
+        .bind(&request.id)
+        .fetch_one(conn)
+        .await
 }
 
 /// New deliveries whose lane is not known yet, oldest first.

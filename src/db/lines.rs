@@ -28,9 +28,11 @@ pub struct Line {
     pub follow_up_at: Option<Millis>,
     /// Whether somebody turned automatic follow-ups off here.
     pub paused: bool,
+    /// The pull request that was merged while the agent worked whose commits came here.
+    pub continues: Option<Number>,
 }
 
-const COLUMNS: &str = "select id, thread_id, repository_id, branch, base_branch, pull_number, head_sha, state, follow_up_at, paused from line";
+const COLUMNS: &str = "select id, thread_id, repository_id, branch, base_branch, pull_number, head_sha, state, follow_up_at, paused, continues from line";
 
 /// The line with this identity.
 pub async fn get(conn: &mut Conn, id: LineId) -> sqlx::Result<Line> {
@@ -116,7 +118,14 @@ pub async fn open(
         state: LineState::Open,
         follow_up_at: None,
         paused: false,
+        continues: None,
     })
+}
+
+/// Notes the merged pull request after which a line goes on.
+pub async fn set_continues(conn: &mut Conn, id: LineId, pull: Number) -> sqlx::Result<()> {
+    sqlx::query("update line set continues = $2 where id = $1").bind(id.to_string()).bind(pull.0).execute(conn).await?;
+    Ok(())
 }
 
 /// Goes on with a line: another one that was open is superseded.
@@ -226,5 +235,6 @@ fn read(row: &Row) -> sqlx::Result<Line> {
         state: parsed(row, "state")?,
         follow_up_at: row.try_get("follow_up_at")?,
         paused: row.try_get::<i64, _>("paused")? == 1,
+        continues: row.try_get::<Option<i64>, _>("continues")?.map(Number),
     })
 }

@@ -46,7 +46,10 @@ const LOG_PAGES: &str = "8000";
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "init", include_str!("../../migrations/0001_init.sql")),
     (2, "follow_ups", include_str!("../../migrations/0002_follow_ups.sql")),
+    (3, "reviews_by_url", include_str!("../../migrations/0003_reviews_by_url.sql")),
     (4, "snapshots", include_str!("../../migrations/0004_snapshots.sql")),
+    (5, "decisions", include_str!("../../migrations/0005_decisions.sql")),
+    (6, "line_continues", include_str!("../../migrations/0006_line_continues.sql")),
 ];
 
 /// The open database: one writer, a few readers.

@@ -2,6 +2,7 @@
 
 use sqlx::Row as _;
 
+use super::repositories::installation_column;
 use super::{Conn, Row, json, parsed, parsed_or_null, to_json};
 use crate::model::{InstallationId, Millis, Number, Place, Reaction, RepositoryId, RunId, Sha};
 
@@ -52,6 +53,9 @@ pub enum Payload {
     Final {
         /// Markdown without the marker.
         text: String,
+        /// Logins of those whom it mentions, for the record.
+        #[serde(default)]
+        told: Vec<String>,
     },
     /// A reaction.
     Reaction {
@@ -222,7 +226,12 @@ pub async fn hurry_status(conn: &mut Conn, run: RunId) -> sqlx::Result<()> {
 }
 
 /// Reports whose time has come, most urgent first, but for those of some installations.
-pub async fn due(conn: &mut Conn, now: Millis, but: &[InstallationId], limit: i64) -> sqlx::Result<Vec<Report>> {
+pub async fn due(
+    conn: &mut Conn,
+    now: Millis,
+    but: &[Option<InstallationId>],
+    limit: i64,
+) -> sqlx::Result<Vec<Report>> {
     let rows = sqlx::query(
         "select * from report where state = 'due' and not_before <= $1 and repository_id not in \
          (select id from repository where installation_id in (select value from json_each($3))) \
@@ -230,7 +239,7 @@ pub async fn due(conn: &mut Conn, now: Millis, but: &[InstallationId], limit: i6
     )
     .bind(now)
     .bind(limit)
-    .bind(to_json(&but)?)
+    .bind(to_json(&but.iter().map(|id| installation_column(*id)).collect::<Vec<_>>())?)
     .fetch_all(conn)
     .await?;
     rows.iter().map(read).collect()

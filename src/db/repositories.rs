@@ -5,6 +5,14 @@ use sqlx::Row as _;
 use super::{Conn, Row};
 use crate::model::{InstallationId, Millis, RepoName, Repository, RepositoryId};
 
+/// Stands for the installation of a repository that is reached without one; GitHub's ids are greater.
+const NOT_INSTALLED: i64 = 0;
+
+/// What stands in the column of a repository that is reached through this installation.
+pub(super) fn installation_column(installation: Option<InstallationId>) -> i64 {
+    installation.map_or(NOT_INSTALLED, |installation| installation.0)
+}
+
 /// Stores a repository as it was at a time; what is known from later stays.
 pub async fn upsert(conn: &mut Conn, repository: &Repository, at: Millis) -> sqlx::Result<()> {
     sqlx::query(
@@ -13,7 +21,7 @@ pub async fn upsert(conn: &mut Conn, repository: &Repository, at: Millis) -> sql
          name = excluded.name, updated_at = excluded.updated_at where repository.updated_at <= excluded.updated_at",
     )
     .bind(repository.id.0)
-    .bind(repository.installation.0)
+    .bind(installation_column(repository.installation))
     .bind(&repository.name.owner)
     .bind(&repository.name.name)
     .bind(at)
@@ -67,9 +75,10 @@ pub async fn at_rest_since(conn: &mut Conn, before: Millis) -> sqlx::Result<Vec<
 }
 
 fn read(row: &Row) -> sqlx::Result<Repository> {
+    let installation = row.try_get("installation_id")?;
     Ok(Repository {
         id: RepositoryId(row.try_get("id")?),
-        installation: InstallationId(row.try_get("installation_id")?),
+        installation: (installation != NOT_INSTALLED).then_some(InstallationId(installation)),
         name: RepoName { owner: row.try_get("owner")?, name: row.try_get("name")? },
     })
 }
@@ -88,7 +97,7 @@ mod tests {
         let id = RepositoryId(5);
         let seen = |installation, name: &str| Repository {
             id,
-            installation: InstallationId(installation),
+            installation: Some(InstallationId(installation)),
             name: name.parse().unwrap(),
         };
         let (old, new) = (seen(3, "octo/hello"), seen(9, "octo/renamed"));
@@ -97,5 +106,9 @@ mod tests {
         assert_eq!(get(&mut tx, id).await.unwrap().unwrap(), new);
         upsert(&mut tx, &old, 2_000).await.unwrap();
         assert_eq!(get(&mut tx, id).await.unwrap().unwrap(), old);
+        // B36
+        let foreign = Repository { id: RepositoryId(6), installation: None, ..old };
+        upsert(&mut tx, &foreign, 2_000).await.unwrap();
+        assert_eq!(get(&mut tx, foreign.id).await.unwrap().unwrap(), foreign);
     }
 }

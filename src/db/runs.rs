@@ -275,6 +275,24 @@ pub async fn of_thread(conn: &mut Conn, thread: ThreadId, limit: i64) -> sqlx::R
     rows.iter().map(read).collect()
 }
 
+/// The newest review of a pull request, whatever became of it; those of a thread may be of several.
+pub async fn newest_review(conn: &mut Conn, thread: ThreadId, pull: Number) -> sqlx::Result<Option<Run>> {
+    const LOOKED_AT: i64 = 50;
+    let rows = sqlx::query(
+        "select * from run where thread_id = $1 and kind = 'review' and discarded = 0 order by queued_at desc, id desc limit $2",
+    )
+    .bind(thread.to_string())
+    .bind(LOOKED_AT)
+    .fetch_all(conn)
+    .await?;
+    for row in &rows {
+        if json::<Ask>(row, "ask")?.pin.is_some_and(|pin| pin.pull == pull) {
+            return read(row).map(Some);
+        }
+    }
+    Ok(None)
+}
+
 /// The runs of a line, newest first.
 pub async fn of_line(conn: &mut Conn, line: LineId, limit: i64) -> sqlx::Result<Vec<Run>> {
     let rows =
@@ -364,17 +382,32 @@ pub async fn asked_since(conn: &mut Conn, requester: AccountId, since: Millis) -
         .try_get(0)
 }
 
-/// US dollars that the runs queued since a time report as their cost.
-pub async fn cost_since(conn: &mut Conn, since: Millis) -> sqlx::Result<f64> {
-    let rows = sqlx::query("select usage from run where queued_at >= $1 and usage is not null")
+/// When the `n`-th newest run since a time that an account asked for was queued: until then the account had asked for fewer.
+pub async fn nth_asked_since(
+    conn: &mut Conn,
+    requester: AccountId,
+    (n, since): (u32, Millis),
+) -> sqlx::Result<Option<Millis>> {
+    let sql = "select queued_at from run where requester_id = $1 and queued_at >= $2 order by queued_at desc limit 1 offset $3";
+    let row = sqlx::query(sql)
+        .bind(requester.0)
         .bind(since)
-        .fetch_all(conn)
+        .bind(i64::from(n.saturating_sub(1)))
+        .fetch_optional(conn)
         .await?;
-    let mut sum = 0.0;
-    for row in &rows {
-        sum += json::<Usage>(row, "usage")?.cost_usd.unwrap_or(0.0);
-    }
-    Ok(sum)
+    row.map(|row| row.try_get(0)).transpose()
+}
+
+/// What each of the runs queued since a time reports as its cost, in US dollars, oldest first.
+pub async fn costs_since(conn: &mut Conn, since: Millis) -> sqlx::Result<Vec<(Millis, f64)>> {
+    let rows =
+        sqlx::query("select queued_at, usage from run where queued_at >= $1 and usage is not null order by queued_at")
+            .bind(since)
+            .fetch_all(conn)
+            .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("queued_at")?, json::<Usage>(row, "usage")?.cost_usd.unwrap_or(0.0))))
+        .collect()
 }
 
 /// Moves a run and notes the time; false if it is no longer where the caller saw it, or if the table has no such move.
@@ -626,9 +659,9 @@ pub async fn set_pushed(conn: &mut Conn, id: RunId, pushed: &Sha, pull: Option<N
     Ok(())
 }
 
-/// Moves a run's work to another line.
+/// Has a run's work go to another line, whose branch is nowhere yet.
 pub async fn set_line(conn: &mut Conn, id: RunId, line: LineId) -> sqlx::Result<()> {
-    sqlx::query("update run set line_id = $2 where id = $1")
+    sqlx::query("update run set line_id = $2, lease_sha = null where id = $1")
         .bind(id.to_string())
         .bind(line.to_string())
         .execute(conn)

@@ -1,5 +1,7 @@
 //! Triggers: things that somebody wants. The unique key is what makes one trigger one run (P2).
 
+use std::collections::HashSet;
+
 use sqlx::Row as _;
 
 use super::{Conn, Row, json, parsed_or_null, to_json};
@@ -72,6 +74,19 @@ pub async fn waiting_for(conn: &mut Conn, line: LineId) -> sqlx::Result<Vec<Trig
         .fetch_all(conn)
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// Who asked for work in a review of this pull request that no run took up, so that what they said is still to be dealt with.
+pub async fn put_off(conn: &mut Conn, repository: RepositoryId, pull: Number) -> sqlx::Result<HashSet<AccountId>> {
+    let rows = sqlx::query(
+        "select distinct actor_id from trigger where repository_id = $1 and number = $2 and run_id is null \
+         and verb in ('dispatch', 'followup') and key like 'review:%'",
+    )
+    .bind(repository.0)
+    .bind(pull.0)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|row| row.try_get(0).map(AccountId)).collect()
 }
 
 /// Ends the waiting of these triggers: a run consumes them, or a reason was given why none does. Feedback that came since goes on waiting.

@@ -50,7 +50,7 @@ pub struct Repository {
 impl Repository {
     /// The repository in the words of the model, as reached through an installation.
     pub fn through(&self, installation: InstallationId) -> crate::model::Repository {
-        crate::model::Repository { id: self.id, installation, name: self.name.clone() }
+        crate::model::Repository { id: self.id, installation: Some(installation), name: self.name.clone() }
     }
 }
 
@@ -160,6 +160,28 @@ pub enum ReviewState {
     ChangesRequested,
     /// Dismissed, or a state that this version does not know.
     Other,
+}
+
+impl ReviewState {
+    /// The word under which it is recorded.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Commented => "commented",
+            Self::Approved => "approved",
+            Self::ChangesRequested => "changes_requested",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl Place {
+    /// What the review decides, where it is one.
+    pub fn review_state(self) -> Option<ReviewState> {
+        match self {
+            Self::Review { state, .. } => Some(state),
+            _ => None,
+        }
+    }
 }
 
 /// An issue or pull request as it was when the event happened.

@@ -2,11 +2,13 @@
 
 use hyper::Method;
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::client::{As, GitHub, Reply};
+use super::client::{As, GitHub, Reply, Request};
 use super::error::ApiError;
 use super::path::{encoded, link, query_value};
+use super::repos::RepositoryInfo;
 use super::{User, millis};
 use crate::model::{Account, InstallationId, Millis, RepoName, Repository, RepositoryId};
 
@@ -77,6 +79,58 @@ pub async fn repository_installation(gh: &GitHub, name: &RepoName) -> Result<Ins
 
     let path = format!("/repos/{}/{}/installation", encoded(&name.owner), encoded(&name.name));
     Ok(gh.get::<Installation>(As::App, &path).await?.id)
+}
+
+/// A repository, and who owns it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The repository.
+    pub repository: Repository,
+    /// Its owner.
+    pub owner: Account,
+}
+
+/// The repository of a name, where only its name is known: GitHub tells it with a token for it, which is given back.
+/// <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>
+pub async fn repository_named(gh: &GitHub, installation: InstallationId, name: &RepoName) -> Result<Found, ApiError> {
+    #[derive(Deserialize)]
+    struct Minted {
+        token: String,
+        repositories: Vec<Named>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        id: RepositoryId,
+        full_name: String,
+        owner: User,
+    }
+
+    let body = json!({ "repositories": [name.name], "permissions": { "metadata": "read" } });
+    let mut request = Request {
+        method: Method::POST,
+        path: format!("/app/installations/{installation}/access_tokens"),
+        body: Some(body.to_string()),
+    };
+    let answer = gh.exchange(As::App, &mut request).await?;
+    // The text of the error would quote the reply, which holds the token.
+    let unreadable = || request.unreadable("it holds no token and repository".to_owned());
+    let minted: Minted = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
+    let revoke = Request { method: Method::DELETE, path: "/installation/token".to_owned(), body: None };
+    let revoked = gh.send(Some(&minted.token.into()), &revoke).await.map(|answer| answer.status);
+    tracing::debug!(?revoked, "the token by which {name} was found is given back");
+    let found = minted.repositories.into_iter().next().ok_or_else(unreadable)?;
+    let name = found.full_name.parse().map_err(|_| unreadable())?;
+    let repository = Repository { id: found.id, installation: Some(installation), name };
+    Ok(Found { repository, owner: found.owner.account })
+}
+
+/// The repository of a name where the App is not installed, as everybody sees it; not found where not everybody may.
+/// <https://docs.github.com/en/rest/repos/repos#get-a-repository>
+pub async fn public_repository(gh: &GitHub, name: &RepoName) -> Result<Found, ApiError> {
+    let path = format!("/repos/{}/{}", encoded(&name.owner), encoded(&name.name));
+    let found: RepositoryInfo = gh.get(As::Nobody, &path).await?;
+    let name = found.name().unwrap_or_else(|| name.clone());
+    Ok(Found { repository: Repository { id: found.id, installation: None, name }, owner: found.owner.account })
 }
 
 /// Whether an installation is suspended now; not found where it is removed.
@@ -184,7 +238,6 @@ pub async fn delivery(gh: &GitHub, id: u64) -> Result<Delivery, ApiError> {
 mod tests {
     use super::super::testing::{Fake, respond};
     use super::*;
-    use serde_json::json;
 
     #[tokio::test]
     async fn the_bot_is_known_by_its_account_and_asked_for_once() {

@@ -3,6 +3,7 @@
 //! octocrab attaches credentials to relative addresses only (and to `api.github.com`), so nothing but paths below the configured base is ever passed to it;
 //! pages and redirects are followed by path and query, and only within the same origin.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,6 +28,7 @@ use super::app::BotIdentity;
 use super::error::{ApiError, Failure, classify, http_date};
 use super::path::link;
 use super::token::{Access, AppKey, Tokens};
+use super::withhold::withhold;
 use crate::config::GitHubConfig;
 use crate::model::{Clock, InstallationId, Millis, Repository};
 
@@ -55,7 +57,7 @@ const SKEW_NOISE: Millis = 10_000;
 pub enum As<'a> {
     /// The App itself, by a signed token of its own.
     App,
-    /// The App's installation, by a token narrowed to this repository.
+    /// The App's installation, by a token narrowed to this repository; nobody, where it is not installed.
     Repository(&'a Repository),
     /// The same, by a token that reads check runs and nothing else.
     Checks(&'a Repository),
@@ -66,11 +68,29 @@ pub enum As<'a> {
 }
 
 impl As<'_> {
-    fn installation(&self) -> Option<InstallationId> {
+    /// Whose calls it counts among.
+    fn caller(&self) -> Caller {
         match self {
-            Self::Repository(repo) | Self::Checks(repo) | Self::Threads(repo) => Some(repo.installation),
-            Self::App | Self::Nobody => None,
+            Self::App => Caller::App,
+            Self::Repository(repo) | Self::Checks(repo) | Self::Threads(repo) => Caller::of(repo),
+            Self::Nobody => Caller::Nobody,
         }
+    }
+}
+
+/// Whose calls GitHub counts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Caller {
+    App,
+    Installation(InstallationId),
+    /// Everybody at this machine's address, 60 an hour
+    /// (<https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#primary-rate-limit-for-unauthenticated-users>).
+    Nobody,
+}
+
+impl Caller {
+    pub fn of(repo: &Repository) -> Self {
+        repo.installation.map_or(Self::Nobody, Self::Installation)
     }
 }
 
@@ -99,8 +119,8 @@ pub(super) struct Inner {
     /// GitHub's clock minus ours, learned from `Date` (T46).
     skew: AtomicI64,
     pub tokens: Tokens,
-    /// Until when each installation (or the App itself) may not call.
-    limits: Mutex<HashMap<Option<InstallationId>, Millis>>,
+    /// Until when each may not call.
+    limits: Mutex<HashMap<Caller, Millis>>,
     pub identity: tokio::sync::OnceCell<BotIdentity>,
 }
 
@@ -153,7 +173,13 @@ impl GitHub {
         let mut request = Request { method, path: path.to_owned(), body: None };
         if let Some(body) = body {
             let text = serde_json::to_string(body).map_err(|error| request.unreadable(error.to_string()))?;
-            request.body = Some(text);
+            request.body = Some(match withhold(&text) {
+                Cow::Borrowed(_) => text,
+                Cow::Owned(fit) => {
+                    tracing::warn!(call = request.label(), "what looks like a secret is withheld from GitHub");
+                    fit
+                }
+            });
         }
         let answer = self.exchange(who, &mut request).await?;
         let bytes: &[u8] = if answer.body.is_empty() { b"null" } else { &answer.body };
@@ -201,7 +227,7 @@ impl GitHub {
     /// Sends a request with its credential, follows redirects, and turns every status but 2xx into an error.
     pub(super) async fn exchange(&self, who: As<'_>, request: &mut Request) -> Result<Answer, ApiError> {
         for _ in 0..=REDIRECTS {
-            self.check_limit(who.installation(), || request.label())?;
+            self.check_limit(who.caller(), || request.label())?;
             let answer = self.authorized(who, request).await?;
             if answer.status.is_success() {
                 return Ok(answer);
@@ -223,7 +249,7 @@ impl GitHub {
             };
             let error = classify(failure, &self.0.clock);
             if let ApiError::RateLimited { until, .. } = error {
-                self.limits().insert(who.installation(), until);
+                self.limits().insert(who.caller(), until);
             }
             return Err(error);
         }
@@ -251,14 +277,20 @@ impl GitHub {
 
     /// One request with an installation's token.
     async fn installed(&self, repo: &Repository, access: Access, request: &Request) -> Result<Answer, ApiError> {
-        let (scope, token) = self.token(repo, access).await?;
+        let Some((scope, token)) = self.token(repo, access).await? else {
+            if request.is_write() {
+                let message = "the App is not installed there".to_owned();
+                return Err(ApiError::NoInstallation { call: request.label(), message });
+            }
+            return self.send(None, request).await;
+        };
         let answer = self.send(Some(&token), request).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         self.forget_token(scope, &token).await;
-        let (_, token) = self.token(repo, access).await?;
-        self.send(Some(&token), request).await
+        let token = self.token(repo, access).await?.map(|(_, token)| token);
+        self.send(token.as_ref(), request).await
     }
 
     pub(super) async fn send(&self, token: Option<&SecretString>, request: &Request) -> Result<Answer, ApiError> {
@@ -326,12 +358,8 @@ impl GitHub {
     }
 
     /// Calls during a limit are answered here: GitHub may ban an integration that goes on calling (F10).
-    pub(super) fn check_limit(
-        &self,
-        installation: Option<InstallationId>,
-        call: impl FnOnce() -> String,
-    ) -> Result<(), ApiError> {
-        match self.limits().get(&installation) {
+    pub(super) fn check_limit(&self, caller: Caller, call: impl FnOnce() -> String) -> Result<(), ApiError> {
+        match self.limits().get(&caller) {
             Some(&until) if until > self.0.clock.now() => Err(ApiError::RateLimited {
                 call: call(),
                 until,
@@ -341,7 +369,7 @@ impl GitHub {
         }
     }
 
-    fn limits(&self) -> std::sync::MutexGuard<'_, HashMap<Option<InstallationId>, Millis>> {
+    fn limits(&self) -> std::sync::MutexGuard<'_, HashMap<Caller, Millis>> {
         self.0.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

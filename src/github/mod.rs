@@ -21,6 +21,7 @@ mod tests;
 pub mod threads;
 mod token;
 pub mod users;
+mod withhold;
 
 pub use client::{As, GitHub, LONGEST_CALL, Reply};
 pub use error::ApiError;
@@ -51,6 +52,13 @@ pub struct ViaApp {
 pub(crate) fn millis<'de, D: Deserializer<'de>>(from: D) -> Result<Millis, D::Error> {
     let text = String::deserialize(from)?;
     chrono::DateTime::parse_from_rfc3339(&text).map(|time| time.timestamp_millis()).map_err(D::Error::custom)
+}
+
+/// Reads a time that GitHub may leave null.
+pub(crate) fn millis_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Millis>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    let read = |text: String| chrono::DateTime::parse_from_rfc3339(&text).map(|time| time.timestamp_millis());
+    text.map(read).transpose().map_err(D::Error::custom)
 }
 
 /// Milliseconds since the Unix epoch as the RFC 3339 text that GitHub takes (whole seconds, UTC).

@@ -27,6 +27,9 @@ pub struct PullRequest {
     /// When it was merged; a listing has this and no `merged`.
     #[serde(default)]
     pub merged_at: Option<String>,
+    /// When it was last closed or merged, while it is not open.
+    #[serde(default, deserialize_with = "super::millis_or_null")]
+    pub closed_at: Option<Millis>,
     /// What it brings.
     pub head: Side,
     /// Where it leads.

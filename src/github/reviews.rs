@@ -1,7 +1,7 @@
 //! Reviews of pull requests, and the comments on lines that belong to them.
 
 use hyper::Method;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::{As, GitHub};
@@ -26,20 +26,13 @@ pub struct Review {
     #[serde(default)]
     pub commit_id: Option<Sha>,
     /// When it was submitted; `None` while it is pending.
-    #[serde(default, deserialize_with = "time_or_null")]
+    #[serde(default, deserialize_with = "super::millis_or_null")]
     pub submitted_at: Option<Millis>,
     /// Its place on the page.
     pub html_url: String,
     /// The App through which it was written, where GitHub says it.
     #[serde(default)]
     pub performed_via_github_app: Option<ViaApp>,
-}
-
-fn time_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Millis>, D::Error> {
-    #[derive(Deserialize)]
-    struct Time(#[serde(deserialize_with = "millis")] Millis);
-
-    Ok(Option::<Time>::deserialize(from)?.map(|Time(at)| at))
 }
 
 /// A comment on lines of a pull request.

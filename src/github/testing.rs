@@ -125,7 +125,7 @@ impl Fake {
     }
 
     pub fn repo(&self) -> Repository {
-        Repository { id: RepositoryId(5), installation: InstallationId(3), name: "octo/hello".parse().unwrap() }
+        Repository { id: RepositoryId(5), installation: Some(InstallationId(3)), name: "octo/hello".parse().unwrap() }
     }
 
     pub fn seen(&self) -> Vec<Seen> {

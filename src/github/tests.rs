@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::testing::{Fake, config, respond};
 use super::*;
-use crate::model::{Clock, Number};
+use crate::model::{Clock, Number, Repository};
 
 const TOKENS: &str = "/app/installations/3/access_tokens";
 
@@ -71,20 +71,20 @@ async fn git_tokens_are_for_contents_of_one_repository_and_are_kept_for_45_minut
     let fake = Fake::start("", |_| respond(404, Value::Null)).await;
     let clock = Clock::shifted();
     let (gh, repo) = (fake.client_at(clock.clone()), fake.repo());
-    let read = gh.git_token(&repo, false).await.unwrap();
-    let write = gh.git_token(&repo, true).await.unwrap();
+    let read = gh.git_token(&repo, false).await.unwrap().unwrap();
+    let write = gh.git_token(&repo, true).await.unwrap().unwrap();
     assert_ne!(read.expose_secret(), write.expose_secret());
     let bodies: Vec<_> = fake.seen().into_iter().map(|request| request.body).collect();
     assert_eq!(bodies[0], json!({ "repository_ids": [5], "permissions": { "contents": "read" } }));
     assert_eq!(bodies[1], json!({ "repository_ids": [5], "permissions": { "contents": "write" } }));
 
     clock.advance(44 * 60_000);
-    assert_eq!(gh.git_token(&repo, true).await.unwrap().expose_secret(), write.expose_secret());
+    assert_eq!(gh.git_token(&repo, true).await.unwrap().unwrap().expose_secret(), write.expose_secret());
     clock.advance(2 * 60_000);
-    let third = gh.git_token(&repo, true).await.unwrap();
+    let third = gh.git_token(&repo, true).await.unwrap().unwrap();
     assert_ne!(third.expose_secret(), write.expose_secret());
     gh.forget_git_token(&repo, true).await;
-    assert_ne!(gh.git_token(&repo, true).await.unwrap().expose_secret(), third.expose_secret());
+    assert_ne!(gh.git_token(&repo, true).await.unwrap().unwrap().expose_secret(), third.expose_secret());
     assert_eq!(fake.minted(), 4);
 }
 
@@ -115,8 +115,8 @@ async fn git_tokens_are_given_back_and_made_anew_when_they_are_wanted_again() {
     let (gh, repo) = (fake.client(), fake.repo());
     gh.revoke_git_tokens(&repo).await;
     assert!(fake.seen().is_empty());
-    let read = gh.git_token(&repo, false).await.unwrap();
-    let write = gh.git_token(&repo, true).await.unwrap();
+    let read = gh.git_token(&repo, false).await.unwrap().unwrap();
+    let write = gh.git_token(&repo, true).await.unwrap().unwrap();
     gh.get::<Value>(As::Repository(&repo), "/x").await.unwrap();
     gh.revoke_git_tokens(&repo).await;
     let ended = fake.seen().into_iter().filter(|request| request.method == "DELETE");
@@ -124,7 +124,7 @@ async fn git_tokens_are_given_back_and_made_anew_when_they_are_wanted_again() {
     let end_of =
         |token: &secrecy::SecretString| ("/installation/token".to_owned(), format!("Bearer {}", token.expose_secret()));
     assert_eq!(ended, [end_of(&read), end_of(&write)]);
-    assert_ne!(gh.git_token(&repo, false).await.unwrap().expose_secret(), read.expose_secret());
+    assert_ne!(gh.git_token(&repo, false).await.unwrap().unwrap().expose_secret(), read.expose_secret());
     gh.get::<Value>(As::Repository(&repo), "/x").await.unwrap();
     assert_eq!(fake.minted(), 4, "the API's own token stays");
 }
@@ -313,4 +313,35 @@ async fn a_bad_key_or_address_is_found_at_the_start() {
     insta::assert_snapshot!(error, @"the App's private key is not usable: it must be the RSA key in PEM that GitHub gave (-----BEGIN RSA PRIVATE KEY-----); set GITHUB_APP_PRIVATE_KEY or GITHUB_APP_PRIVATE_KEY_PATH");
     let error = GitHub::new(&config("api.github.com"), Clock::System).unwrap_err();
     insta::assert_snapshot!(format!("{error:#}"), @r#"GITHUB_API_URL: "api.github.com" is no http(s) address; set it like https://api.github.com"#);
+}
+
+// B36
+#[tokio::test]
+async fn where_the_app_is_not_installed_nobody_speaks_and_only_reads() {
+    let fake = Fake::start("", |request| match (request.path.as_str(), request.header("authorization").as_str()) {
+        ("/full", _) => respond(429, json!({ "message": "API rate limit exceeded" })).header("retry-after", "60"),
+        (_, "") => respond(200, json!({})),
+        _ => respond(201, json!({})),
+    })
+    .await;
+    let gh = fake.client();
+    let foreign = Repository { installation: None, ..fake.repo() };
+    gh.get::<Value>(As::Repository(&foreign), "/x").await.unwrap();
+    gh.get::<Value>(As::Checks(&foreign), "/x").await.unwrap();
+    assert!(fake.seen().iter().all(|request| request.header("authorization").is_empty()));
+    assert!(gh.git_token(&foreign, false).await.unwrap().is_none());
+    gh.forget_git_token(&foreign, false).await;
+    gh.revoke_git_tokens(&foreign).await;
+
+    let body = json!({ "body": "never said" });
+    let error = gh.call::<Value>(As::Repository(&foreign), Method::POST, "/x", Some(&body)).await.unwrap_err();
+    insta::assert_snapshot!(error, @"POST /x: the App's installation gives no token (the App is not installed there); see that the App is installed there and not suspended");
+    assert_eq!((fake.minted(), fake.count("POST", "/x")), (0, 0));
+
+    // F10: the few calls that nobody has are nobody's alone.
+    gh.get::<Value>(As::Repository(&foreign), "/full").await.unwrap_err();
+    let limited = gh.get::<Value>(As::Nobody, "/x").await.unwrap_err();
+    assert!(matches!(limited, ApiError::RateLimited { .. }), "{limited}");
+    gh.get::<Value>(As::App, "/x").await.unwrap();
+    gh.get::<Value>(As::Repository(&fake.repo()), "/x").await.unwrap();
 }

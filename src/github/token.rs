@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::app;
-use super::client::{As, GitHub, Request};
+use super::client::{As, Caller, GitHub, Request};
 use super::error::ApiError;
 use crate::model::{InstallationId, Millis, Repository, RepositoryId};
 
@@ -116,42 +116,46 @@ impl Tokens {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(scope).or_default().clone()
     }
 
-    fn scope(&self, repo: &Repository, access: Access) -> Scope {
+    /// What a token for a repository is for; `None` where the App is not installed, so that there is none.
+    fn scope(&self, repo: &Repository, access: Access) -> Option<Scope> {
+        let known = repo.installation?;
         let moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
-        let installation = moved.get(&(repo.id, repo.installation)).copied().unwrap_or(repo.installation);
-        Scope { installation, repository: repo.id, access }
+        let installation = moved.get(&(repo.id, known)).copied().unwrap_or(known);
+        Some(Scope { installation, repository: repo.id, access })
     }
 
-    fn moved(&self, repo: &Repository, to: InstallationId) {
-        self.moved.lock().unwrap_or_else(PoisonError::into_inner).insert((repo.id, repo.installation), to);
+    fn moved(&self, repository: RepositoryId, (from, to): (InstallationId, InstallationId)) {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner).insert((repository, from), to);
     }
 }
 
 impl GitHub {
-    /// A token for git and nothing else, for this repository and no other: `contents: write` or `contents: read`.
+    /// A token for git and nothing else, for this repository and no other: `contents: write` or `contents: read`. `None` where the App is
+    /// not installed: git then reads what everybody may.
     ///
     /// It is kept for at most 45 minutes; [`GitHub::forget_git_token`] after git was refused with it makes the next call mint a new one.
     ///
     /// # Errors
     /// Also while a rate limit holds: git's requests count as the installation's (F10).
-    pub async fn git_token(&self, repo: &Repository, write: bool) -> Result<SecretString, ApiError> {
-        self.check_limit(Some(repo.installation), || if write { "git push" } else { "git fetch" }.to_owned())?;
-        Ok(self.token(repo, git_access(write)).await?.1)
+    pub async fn git_token(&self, repo: &Repository, write: bool) -> Result<Option<SecretString>, ApiError> {
+        self.check_limit(Caller::of(repo), || if write { "git push" } else { "git fetch" }.to_owned())?;
+        Ok(self.token(repo, git_access(write)).await?.map(|(_, token)| token))
     }
 
     /// Drops a git token that the server no longer accepts.
     pub async fn forget_git_token(&self, repo: &Repository, write: bool) {
-        *self.0.tokens.slot(self.0.tokens.scope(repo, git_access(write))).lock().await = None;
+        if let Some(scope) = self.0.tokens.scope(repo, git_access(write)) {
+            *self.0.tokens.slot(scope).lock().await = None;
+        }
     }
 
     /// Ends the git tokens of a repository before their time (T30). Where GitHub does not answer, they end by themselves within the hour.
     pub async fn revoke_git_tokens(&self, repo: &Repository) {
         for access in [Access::GitRead, Access::GitWrite] {
-            let Some(token) = self.0.tokens.slot(self.0.tokens.scope(repo, access)).lock().await.take() else {
-                continue;
-            };
+            let Some(scope) = self.0.tokens.scope(repo, access) else { continue };
+            let Some(token) = self.0.tokens.slot(scope).lock().await.take() else { continue };
             let request = Request { method: Method::DELETE, path: "/installation/token".to_owned(), body: None };
-            let allowed = self.check_limit(Some(repo.installation), || "revoking a token".to_owned());
+            let allowed = self.check_limit(Caller::of(repo), || "revoking a token".to_owned());
             let revoked = match allowed {
                 Ok(()) => self.send(Some(&token.secret), &request).await.map(|answer| answer.status),
                 Err(limited) => Err(limited),
@@ -168,7 +172,7 @@ impl GitHub {
         })
     }
 
-    /// A token for a repository, from the cache or minted once for all who wait, and for what it is good.
+    /// A token for a repository, from the cache or minted once for all who wait, and for what it is good; `None` where the App is not installed.
     ///
     /// Reinstalling the App and transferring a repository change the installation through which it is reached, and the webhook that tells
     /// may be long in coming; so GitHub is asked where the known one gives nothing.
@@ -176,13 +180,15 @@ impl GitHub {
         &'a self,
         repo: &'a Repository,
         access: Access,
-    ) -> BoxFuture<'a, Result<(Scope, SecretString), ApiError>> {
+    ) -> BoxFuture<'a, Result<Option<(Scope, SecretString)>, ApiError>> {
         // Boxed because minting and asking are calls themselves, and calls need tokens.
         Box::pin(async move {
-            let scope = self.0.tokens.scope(repo, access);
+            let (Some(known), Some(scope)) = (repo.installation, self.0.tokens.scope(repo, access)) else {
+                return Ok(None);
+            };
             let refused = match self.cached(scope).await {
                 Err(error @ ApiError::NoInstallation { .. }) => error,
-                result => return Ok((scope, result?)),
+                result => return Ok(Some((scope, result?))),
             };
             let Ok(installation) = app::repository_installation(self, &repo.name).await else { return Err(refused) };
             if installation == scope.installation {
@@ -191,8 +197,8 @@ impl GitHub {
             let scope = Scope { installation, ..scope };
             let token = self.cached(scope).await?;
             tracing::info!("{} is reached through installation {installation} now", repo.name);
-            self.0.tokens.moved(repo, installation);
-            Ok((scope, token))
+            self.0.tokens.moved(repo.id, (known, installation));
+            Ok(Some((scope, token)))
         })
     }
 

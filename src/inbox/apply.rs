@@ -3,13 +3,14 @@
 use tracing::info;
 
 use super::Trouble;
+use super::cause::Cause;
 use super::facts::{self, GitHubFacts};
-use super::screen::{Asked, Screened};
-use super::{feedback, life};
+use super::screen::{Asked, Origin, Screened};
+use super::{feedback, life, ours};
 use crate::agent::BUILT_IN;
 use crate::config::Limits;
 use crate::context::Context;
-use crate::db::decisions::Decision as Record;
+use crate::db::decisions::{About, Decision as Record};
 use crate::db::deliveries::Delivery;
 use crate::db::lines::Line;
 use crate::db::reports::{NewReport, Payload};
@@ -17,8 +18,12 @@ use crate::db::runs::{Ending, Run};
 use crate::db::threads::Thread;
 use crate::db::triggers::Trigger;
 use crate::db::{self, Conn};
-use crate::event::{Envelope, label_trigger_key, trigger_key};
-use crate::model::{Ask, Kind, LineState, Millis, Number, Outcome, Place, Reaction, Reason, Repository, RunId, Status};
+use crate::event::{self, Envelope, Event, label_trigger_key, trigger_key};
+use crate::github::pulls::PullRequest;
+use crate::model::{
+    Account, AccountId, Ask, Kind, LineState, Millis, Number, Outcome, Place, Reaction, Reason, Repository, RunId,
+    Status,
+};
 use crate::queue;
 use crate::report::wording;
 use crate::run::discard::{Discarded, discard};
@@ -26,7 +31,8 @@ use crate::run::feedback as run_feedback;
 use crate::run::start::{NewWork, start};
 use crate::trigger::allow;
 use crate::trigger::decide::{
-    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, Start, Wish, decide,
+    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, ReviewFacts, Start, Wish,
+    dearest_until, decide,
 };
 use crate::trigger::{help, policy};
 
@@ -34,8 +40,8 @@ const HOUR: Millis = 3_600_000;
 const DAY: Millis = 24 * HOUR;
 /// Runs that `/track status` lists.
 const HISTORY: i64 = 10;
-/// Decisions that `/track why` lists.
-const DECISIONS: i64 = 10;
+/// Decisions that `/track why` lists; a run has a handful of them.
+const DECISIONS: i64 = 20;
 
 /// Handles a screened delivery to its end.
 pub async fn apply(
@@ -47,42 +53,55 @@ pub async fn apply(
     if let Screened::Installed(installation) = &screened {
         return life::installation(context, delivery, envelope, installation).await;
     }
-    let repository = envelope.repository.as_ref().zip(envelope.installation).map(|(r, i)| r.through(i));
-    let Some(repository) = repository else {
+    let found = envelope.repository.as_ref().zip(envelope.installation).map(|(r, i)| (r.through(i), r.owner.id));
+    let Some((repository, owner)) = found else {
         let (reason, detail) = match screened {
             Screened::Ignored { reason, detail } => (reason, detail),
             _ => ("no_installation", "it names no repository or no installation".to_owned()),
         };
-        return ignored(context, delivery, envelope, None, reason, &detail).await;
+        return ignored(context, (delivery, envelope), (None, About::default()), (reason, &detail)).await;
     };
     match screened {
         Screened::Ignored { reason, detail } => {
-            ignored(context, delivery, envelope, Some(&repository), reason, &detail).await
+            ignored(context, (delivery, envelope), (Some(&repository), About::default()), (reason, &detail)).await
         }
-        Screened::Life { number, on_pull, change } => {
+        Screened::Life { number, on_pull, head_branch, change } => {
+            if on_pull {
+                // While the line's own pull request is open, another one of its branch ends nothing.
+                let free = |line: &Line| line.pull.is_none() || line.state != LineState::Open;
+                ours::adopt(context, &repository, (number, head_branch.as_deref()), free).await?;
+            }
             life::turn(context, (delivery, envelope), &repository, (number, on_pull, change)).await
         }
         Screened::Moved(change) => life::repository(context, delivery, envelope, (&repository, change)).await,
         // Handled above: it is about no repository alone.
         Screened::Installed(_) => Ok(()),
-        Screened::Asked(asked) => {
-            if let Err(detail) = served(context, envelope, &repository).await? {
-                return ignored(context, delivery, envelope, Some(&repository), "not_allowed", &detail).await;
-            }
-            answer(context, delivery, envelope, &repository, &asked).await
+        Screened::Asked(asked) => ask(context, Cause::Delivery(delivery), (&repository, owner), &asked).await,
+    }
+}
+
+/// Decides about what somebody asked for in a repository of this owner, and writes what comes of it.
+pub(super) async fn ask(
+    context: &Context,
+    cause: Cause<'_>,
+    (repository, owner): (&Repository, AccountId),
+    asked: &Asked,
+) -> Result<(), Trouble> {
+    match served(context, repository, owner).await? {
+        Ok(()) => answer(context, cause, repository, asked).await,
+        Err(detail) => {
+            let about = (asked.number, &asked.actor);
+            ignore(context, cause, repository, about, About::default(), ("not_allowed", &detail)).await
         }
     }
 }
 
 /// Whether the repository is among those that this server serves, else why not.
-async fn served(
-    context: &Context,
-    envelope: &Envelope,
-    repository: &Repository,
-) -> Result<Result<(), String>, Trouble> {
-    let Some(owner) = envelope.repository.as_ref().map(|seen| seen.owner.id) else {
-        return Ok(Err("it names no repository".to_owned()));
-    };
+async fn served(context: &Context, repository: &Repository, owner: AccountId) -> Result<Result<(), String>, Trouble> {
+    if repository.installation.is_none() {
+        // Only the operator can have asked, by hand: that is a decision of its own.
+        return Ok(Ok(()));
+    }
     let patterns = context.config.allow.as_deref();
     let app_owner = match patterns {
         // The App's owner is of no account where patterns decide.
@@ -92,15 +111,17 @@ async fn served(
     Ok(allow::served(patterns, &repository.name, owner, app_owner))
 }
 
+/// Records that nothing comes of a delivery, and why.
 pub(super) async fn ignored(
     context: &Context,
-    delivery: &Delivery,
-    envelope: &Envelope,
-    repository: Option<&Repository>,
-    reason: &str,
-    detail: &str,
+    (delivery, envelope): (&Delivery, &Envelope),
+    (repository, about): (Option<&Repository>, About),
+    (reason, detail): (&str, &str),
 ) -> Result<(), Trouble> {
-    let now = context.clock.now();
+    let said_at = match &envelope.event {
+        Event::Said(said) => Some(said.place),
+        _ => None,
+    };
     let record = Record {
         delivery: Some(delivery.id.clone()),
         repository: repository.map(|repository| repository.id),
@@ -111,15 +132,56 @@ pub(super) async fn ignored(
         verdict: "ignored",
         reason: reason.to_owned(),
         detail: detail.to_owned(),
+        about: About { review_state: review_state(said_at), ..about },
     };
-    let mut tx = context.db.begin().await?;
+    record_alone(context, Cause::Delivery(delivery), repository, &record).await
+}
+
+/// Does nothing about what somebody asked for, and records why.
+async fn ignore(
+    context: &Context,
+    cause: Cause<'_>,
+    repository: &Repository,
+    (number, actor): (Number, &Account),
+    about: About,
+    (reason, detail): (&str, &str),
+) -> Result<(), Trouble> {
+    let record = Record {
+        delivery: Some(cause.id().to_owned()),
+        repository: Some(repository.id),
+        number: Some(number),
+        trigger: None,
+        run: None,
+        actor: Some(actor.login.clone()),
+        verdict: "ignored",
+        reason: reason.to_owned(),
+        detail: detail.to_owned(),
+        about,
+    };
+    record_alone(context, cause, Some(repository), &record).await
+}
+
+/// Nothing but a decision comes of it.
+async fn record_alone(
+    context: &Context,
+    cause: Cause<'_>,
+    repository: Option<&Repository>,
+    record: &Record,
+) -> Result<(), Trouble> {
+    let now = context.clock.now();
+    let (mut tx, seq) = cause.begin(context).await?;
     if let Some(repository) = repository {
-        db::repositories::upsert(&mut tx, repository, delivery.received_at).await?;
+        db::repositories::upsert(&mut tx, repository, cause.received_at()).await?;
     }
-    db::decisions::insert(&mut tx, &record, now).await?;
-    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
+    db::decisions::insert(&mut tx, record, now).await?;
+    db::deliveries::handled(&mut tx, seq, now).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// What a review decides, for the record.
+pub(super) fn review_state(said_at: Option<event::Place>) -> Option<String> {
+    Some(said_at?.review_state()?.as_str().to_owned())
 }
 
 /// What the tables know of the place where somebody asked.
@@ -131,6 +193,19 @@ pub(super) struct Scene {
     pub on_ours: bool,
     /// The issue or pull request whose words are the ask.
     pub subject: Number,
+}
+
+/// What a wish is about: the line of work, or somebody else's pull request.
+fn about(scene: &Scene, asked: &Asked, pull: Option<&PullRequest>) -> About {
+    let known = match &scene.line {
+        Some(line) if scene.on_ours || !asked.on_pull => About::line(line),
+        _ if asked.on_pull => {
+            let pull = pull.filter(|pull| pull.number == asked.number);
+            About { pull: Some(asked.number), head: pull.map(|pull| pull.head.sha.clone()), ..About::default() }
+        }
+        _ => About::default(),
+    };
+    About { review_state: review_state(asked.origin.place()), ..known }
 }
 
 async fn scene(conn: &mut Conn, repository: &Repository, asked: &Asked) -> Result<Scene, Trouble> {
@@ -154,45 +229,16 @@ async fn scene(conn: &mut Conn, repository: &Repository, asked: &Asked) -> Resul
     Ok(Scene { thread, line, on_ours, subject: thread.map_or(asked.number, |thread| thread.number) })
 }
 
-/// A pull request is ours if its branch is a line's, whoever opened it; the number is only a cache.
-async fn adopt(context: &Context, repository: &Repository, asked: &Asked) -> Result<(), Trouble> {
-    let mut conn = context.db.read().await?;
-    if !asked.on_pull || db::lines::by_pull(&mut conn, repository.id, asked.number).await?.is_some() {
-        return Ok(());
+async fn answer(context: &Context, cause: Cause<'_>, repository: &Repository, asked: &Asked) -> Result<(), Trouble> {
+    if asked.on_pull {
+        let branch = asked.issue.head_branch.as_deref();
+        ours::adopt(context, repository, (asked.number, branch), |_| true).await?;
     }
-    // Where the delivery tells the branch, nobody is asked about pull requests that cannot be ours.
-    if let Some(branch) = &asked.issue.head_branch
-        && db::lines::by_branch(&mut conn, repository.id, branch).await?.is_none()
-    {
-        return Ok(());
-    }
-    drop(conn);
-    let Some(pull) =
-        facts::pull_of(context, repository, asked.number).await?.filter(|pull| pull.is_from(repository.id))
-    else {
-        return Ok(());
-    };
-    let mut tx = context.db.begin().await?;
-    if let Some(line) = db::lines::by_branch(&mut tx, repository.id, &pull.head.r#ref).await? {
-        db::lines::set_pull(&mut tx, line.id, &pull.base.r#ref, asked.number).await?;
-    }
-    tx.commit().await?;
-    Ok(())
-}
-
-async fn answer(
-    context: &Context,
-    delivery: &Delivery,
-    envelope: &Envelope,
-    repository: &Repository,
-    asked: &Asked,
-) -> Result<(), Trouble> {
-    adopt(context, repository, asked).await?;
     let before = scene(&mut *context.db.read().await?, repository, asked).await?;
     // What happens on a pull request of ours is the thread's.
-    let envelope = Envelope { number: Some(before.subject), ..envelope.clone() };
     let ignore = async |reason: &str, detail: &str| {
-        ignored(context, delivery, &envelope, Some(repository), reason, detail).await
+        let about = about(&before, asked, None);
+        ignore(context, cause, repository, (before.subject, &asked.actor), about, (reason, detail)).await
     };
     if asked.wishes.is_empty() && !before.on_ours {
         return ignore("not_ours", "reviews of other people's pull requests start nothing").await;
@@ -204,7 +250,8 @@ async fn answer(
         return ignore("stranger", "the actor may not write here").await;
     };
     let received = feedback::receive(context, repository, asked, (&before, &github)).await?;
-    let keys = match keys(context, delivery, asked, &github, received.is_some())? {
+    let alone = received.as_ref().filter(|review| review.alone());
+    let keys = match keys(context, cause, asked, &github, alone.is_some())? {
         Keys::Of(keys) => keys,
         Keys::LabelGone => return ignore("label_gone", "the label was taken off again").await,
         Keys::OtherActor => {
@@ -214,8 +261,8 @@ async fn answer(
     let positions: Vec<RunId> = queue::turns(context).await?.into_iter().map(|(run, _)| run).collect();
 
     let now = context.clock.now();
-    let mut tx = context.db.begin().await?;
-    db::repositories::upsert(&mut tx, repository, delivery.received_at).await?;
+    let (mut tx, seq) = cause.begin(context).await?;
+    db::repositories::upsert(&mut tx, repository, cause.received_at()).await?;
     if let (Some(line), Some(_)) = (open_line, pull)
         && let Some(ended) = facts::ended(github.pull.as_ref())
         && line.pull == pull
@@ -223,17 +270,19 @@ async fn answer(
         db::lines::set_state(&mut tx, line.id, ended).await?;
     }
     let mut rings = Vec::new();
-    if let Some(received) = &received {
+    if let Some(received) = alone {
         let quiet = context.config.limits.quiet.as_millis() as Millis;
-        feedback::keep(&mut tx, (delivery, repository, asked), (received, quiet), now).await?;
+        feedback::keep(&mut tx, (cause, repository, asked), (received, quiet), now).await?;
     }
     for (wish, key) in asked.wishes.iter().zip(&keys) {
-        let act = Act { context, delivery, repository, asked, github: &github, wish, key, positions: &positions, now };
+        let review = received.as_ref();
+        let positions = &positions;
+        let act = Act { context, cause, repository, asked, review, github: &github, wish, key, positions, now };
         // Looked at anew for each wish: the one before, or somebody on the pull request, may have changed it.
         let scene = scene(&mut tx, repository, asked).await?;
         rings.extend(act.perform(&mut tx, &scene).await?);
     }
-    db::deliveries::handled(&mut tx, delivery.seq, now).await?;
+    db::deliveries::handled(&mut tx, seq, now).await?;
     tx.commit().await?;
     for run in rings {
         context.active.ring(run);
@@ -259,15 +308,19 @@ const SAME_MOMENT: Millis = 3_000;
 
 fn keys(
     context: &Context,
-    delivery: &Delivery,
+    cause: Cause<'_>,
     asked: &Asked,
     github: &GitHubFacts,
     review_waits: bool,
 ) -> Result<Keys, Trouble> {
-    if let Some(place) = asked.said_at {
-        // The first key of a review is the review's own, which its feedback takes.
-        let first = if review_waits { 2 } else { 1 };
-        return Ok(Keys::Of((first..first + asked.wishes.len()).map(|n| trigger_key(place, n)).collect()));
+    match &asked.origin {
+        Origin::Said(place) => {
+            // The first key of a review is the review's own, which its feedback takes.
+            let first = if review_waits { 2 } else { 1 };
+            return Ok(Keys::Of((first..first + asked.wishes.len()).map(|n| trigger_key(*place, n)).collect()));
+        }
+        Origin::ByHand(key) => return Ok(Keys::Of(vec![key.clone()])),
+        Origin::Label => {}
     }
     if !github.label_is_on {
         return Ok(Keys::LabelGone);
@@ -275,7 +328,7 @@ fn keys(
     // GitHub's lists may lag behind its webhooks, so that the newest event there is an earlier one, or none.
     let shown_at = asked.issue.updated_at.unwrap_or(0);
     let listed = github.labeled_event.as_ref().is_some_and(|event| event.at + SAME_MOMENT >= shown_at);
-    if !listed && context.clock.now() - delivery.received_at < facts::LISTED_WITHIN {
+    if !listed && context.clock.now() - cause.received_at() < facts::LISTED_WITHIN {
         return Err(facts::not_listed_yet(asked.number).into());
     }
     Ok(match &github.labeled_event {
@@ -291,9 +344,11 @@ fn keys(
 /// One wish on its way into the tables.
 struct Act<'a> {
     context: &'a Context,
-    delivery: &'a Delivery,
+    cause: Cause<'a>,
     repository: &'a Repository,
     asked: &'a Asked,
+    /// The review in which it stands.
+    review: Option<&'a feedback::Kept>,
     github: &'a GitHubFacts,
     wish: &'a Wish,
     key: &'a str,
@@ -324,7 +379,7 @@ impl Act<'_> {
                     let named = run_feedback::named(&wanted.instructions);
                     let mut waiting = db::triggers::waiting_for(&mut *tx, line.id).await?;
                     waiting.retain(|said| named.is_empty() || named.contains(&said.actor.login.to_ascii_lowercase()));
-                    taken_along = Some((line.id, waiting));
+                    taken_along = Some((line.clone(), waiting));
                 }
                 if let Some(run) = wanted.abandons {
                     self.abandon(&mut *tx, run).await?;
@@ -338,7 +393,9 @@ impl Act<'_> {
             Decision::Retry { of, attempt } => {
                 let earlier = db::runs::get(&mut *tx, of).await?;
                 let again = NewWork::again(&mut *tx, &earlier, self.asked.actor.clone(), self.now).await?;
-                let work = NewWork { limits: facts.limits, ..again };
+                // The App may have been installed since.
+                let ask = Ask { unposted: self.repository.installation.is_none(), ..again.ask.clone() };
+                let work = NewWork { ask, limits: facts.limits, ..again };
                 match start(&mut *tx, &work, self.now).await? {
                     Some(run) => (Some(run), "accepted", "retried", format!("run {run} is attempt {attempt} of {of}")),
                     None => return Err(anyhow::anyhow!("the lane was taken between decision and start").into()),
@@ -362,7 +419,7 @@ impl Act<'_> {
                 (None, "accepted", if paused { "paused" } else { "resumed" }, text)
             }
             Decision::Keep { line, instructions, text } => {
-                waits = Some((line, instructions));
+                waits = Some((line, Some(instructions), self.now));
                 self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
                 (None, "accepted", "kept", text)
             }
@@ -375,6 +432,15 @@ impl Act<'_> {
                 let text = self.answer_to(&mut *tx, scene, question).await?;
                 self.owe(&mut *tx, "reply", Payload::Reply { text }).await?;
                 (None, "accepted", "answered", format!("{} was answered", self.wish.verb()))
+            }
+            Decision::NotYet { reason, mut text, again_at } => {
+                // The command is refused, and what the review says besides is still open (B23).
+                if let Some(review) = self.review.filter(|review| !review.alone()) {
+                    text.push_str(" What else this review says is kept for the next follow-up.");
+                    waits = review.counts().then_some((review.line, None, again_at));
+                }
+                self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
+                (None, "refused", reason, text)
             }
             Decision::Refuse { reason, text } => {
                 self.owe(&mut *tx, "reply", Payload::Reply { text: text.clone() }).await?;
@@ -389,7 +455,7 @@ impl Act<'_> {
         let consumes = run.filter(|_| reason != "canceled");
         let trigger = Trigger {
             key: self.key.to_owned(),
-            delivery: self.delivery.id.clone(),
+            delivery: self.cause.id().to_owned(),
             repository: self.repository.id,
             number: self.asked.number,
             thread: thread.map(|thread| thread.id),
@@ -397,16 +463,18 @@ impl Act<'_> {
             verb: self.wish.verb().to_owned(),
             actor: self.asked.actor.clone(),
             run: consumes,
-            request: waits.as_ref().map(|(_, instructions)| instructions.clone()),
+            request: waits.as_ref().and_then(|(_, instructions, _)| instructions.clone()),
             created_at: self.now,
         };
         db::triggers::insert(&mut *tx, &trigger).await?;
-        if let Some((line, _)) = waits {
+        if let Some((line, _, at)) = waits {
             db::triggers::set_waiting(&mut *tx, self.key, line).await?;
-            db::lines::set_follow_up_at(&mut *tx, line, Some(self.now)).await?;
+            let sooner = db::lines::get(&mut *tx, line).await?.follow_up_at.filter(|due| *due < at);
+            db::lines::set_follow_up_at(&mut *tx, line, Some(sooner.unwrap_or(at))).await?;
         }
         if let (Some((line, waiting)), Some(_)) = (taken_along, run) {
-            db::triggers::settle_waiting(&mut *tx, line, &waiting, run, self.now).await?;
+            let detail = format!("the follow-up that {} asked for takes it along", self.asked.actor.login);
+            feedback::settle(&mut *tx, &line, &waiting, (run, ("accepted", "follow_up", &detail)), self.now).await?;
         }
         self.record(tx, scene, run, (verdict, reason, detail)).await?;
         Ok(rings)
@@ -427,6 +495,9 @@ impl Act<'_> {
             db::runs::end(&mut *tx, id, run.status, &ending, self.now).await?;
         }
         db::runs::advance(&mut *tx, id, Status::Publishing, Status::Done, self.now).await?;
+        let thread = db::threads::get(&mut *tx, run.thread).await?;
+        let record = Record::of_run(&thread, id, "lost", format!("run {id} is given up: {}", ending.detail));
+        db::decisions::insert(&mut *tx, &record, self.now).await?;
         db::runs::set_unsettled(&mut *tx, id, true).await?;
         Ok(db::reports::hurry_status(tx, id).await?)
     }
@@ -442,14 +513,22 @@ impl Act<'_> {
 
     async fn facts(&self, tx: &mut Conn, scene: &Scene) -> Result<Facts, Trouble> {
         let config = &self.context.config;
-        let (mut live, mut last, mut review_agent) = (Vec::new(), None, None);
+        let (mut live, mut last, mut reviewed) = (Vec::new(), None, None);
         if let Some(thread) = scene.thread {
             let runs = db::runs::of_thread(&mut *tx, thread.id, HISTORY).await?;
             live = runs.iter().filter(|run| run.status != Status::Done).map(live_run).collect();
-            last = runs.iter().find(|run| run.status == Status::Done).and_then(|run| {
-                Some(LastRun { id: run.id, kind: run.kind, outcome: run.outcome?, attempt: run.attempt })
+            let over = runs.iter().find(|run| run.status == Status::Done);
+            let line = match over.and_then(|run| run.line) {
+                Some(line) => Some(db::lines::get(&mut *tx, line).await?),
+                None => None,
+            };
+            let line = line.map(|line| (line.state, line.pull));
+            last = over.and_then(|run| {
+                Some(LastRun { id: run.id, kind: run.kind, outcome: run.outcome?, attempt: run.attempt, line })
             });
-            review_agent = runs.iter().find(|run| run.kind == Kind::Review).map(|run| run.agent.clone());
+            if self.asked.on_pull {
+                reviewed = db::runs::newest_review(&mut *tx, thread.id, self.asked.number).await?.map(review_facts);
+            }
         }
         let line = match &scene.line {
             Some(line) => {
@@ -472,6 +551,12 @@ impl Act<'_> {
             head: pull.head.sha.clone(),
             base: pull.base.r#ref.clone(),
         });
+        let limits = match &self.github.policy {
+            Ok(policy) => policy::effective(&config.limits, policy),
+            Err(_) => config.limits.clone(),
+        };
+        let costs = db::runs::costs_since(&mut *tx, self.now - DAY).await?;
+        let actor = self.asked.actor.id;
         let agents = BUILT_IN.iter().map(|name| (*name).to_owned()).chain(config.agents.keys().cloned()).collect();
         let profiles = config
             .profiles
@@ -480,6 +565,7 @@ impl Act<'_> {
                 name: name.clone(),
                 agent: profile.agent.clone(),
                 model: profile.model.clone(),
+                instructions: profile.instructions.clone(),
             })
             .collect();
         Ok(Facts {
@@ -489,18 +575,20 @@ impl Act<'_> {
             live,
             last,
             line,
-            review_agent,
+            reviewed,
             policy: self.github.policy.clone(),
             agents,
             profiles,
             runners: self.context.runners.defaults(),
             default_agent: config.default_agent.clone(),
-            limits: match &self.github.policy {
-                Ok(policy) => policy::effective(&config.limits, policy),
-                Err(_) => config.limits.clone(),
+            asked_last_hour: db::runs::asked_since(&mut *tx, actor, self.now - HOUR).await?,
+            asked_again_at: match limits.runs_per_user_hour {
+                0 => None,
+                n => db::runs::nth_asked_since(tx, actor, (n, self.now - HOUR)).await?.map(|at| at + HOUR + 1),
             },
-            asked_last_hour: db::runs::asked_since(&mut *tx, self.asked.actor.id, self.now - HOUR).await?,
-            cost_last_day: db::runs::cost_since(tx, self.now - DAY).await?,
+            cost_last_day: costs.iter().map(|(_, cost)| cost).sum(),
+            afforded_again_at: dearest_until(&costs, &limits).map(|at| at + DAY + 1),
+            limits,
         })
     }
 
@@ -530,6 +618,7 @@ impl Act<'_> {
                     Kind::FollowUp | Kind::Review => Some(self.asked.number),
                 },
                 pin: wanted.pin.clone(),
+                unposted: self.repository.installation.is_none(),
             },
             retry_of: None,
             line: wanted.line,
@@ -562,8 +651,7 @@ impl Act<'_> {
     }
 
     async fn react(&self, tx: &mut Conn, content: Reaction) -> Result<(), Trouble> {
-        // GitHub has no reactions on reviews.
-        if matches!(self.asked.place, Place::Review(_)) {
+        if !self.asked.place.takes_reactions() {
             return Ok(());
         }
         let payload = Payload::Reaction { place: self.asked.place, content };
@@ -571,6 +659,10 @@ impl Act<'_> {
     }
 
     async fn owe(&self, tx: &mut Conn, what: &str, payload: Payload) -> Result<(), Trouble> {
+        if self.asked.place == Place::Nowhere {
+            // Whoever asked is told there, from the decision's record.
+            return Ok(());
+        }
         let report = NewReport {
             key: format!("{what}:{}", self.key),
             repository: self.repository.id,
@@ -589,7 +681,7 @@ impl Act<'_> {
         (verdict, reason, detail): (&'static str, &str, String),
     ) -> Result<(), Trouble> {
         let record = Record {
-            delivery: Some(self.delivery.id.clone()),
+            delivery: Some(self.cause.id().to_owned()),
             repository: Some(self.repository.id),
             number: Some(scene.subject),
             trigger: Some(self.key.to_owned()),
@@ -598,8 +690,18 @@ impl Act<'_> {
             verdict,
             reason: reason.to_owned(),
             detail,
+            about: about(scene, self.asked, self.github.pull.as_ref()),
         };
         Ok(db::decisions::insert(tx, &record, self.now).await?)
+    }
+}
+
+fn review_facts(run: Run) -> ReviewFacts {
+    ReviewFacts {
+        agent: run.agent,
+        model: run.model,
+        profile: run.profile,
+        prompt: run.ask.pin.and_then(|pin| pin.prompt),
     }
 }
 
@@ -623,6 +725,6 @@ fn word(decision: &Decision) -> &'static str {
         Decision::Keep { .. } => "it is kept until the live run is over",
         Decision::Discard => "the history is discarded",
         Decision::Answer(_) => "answered",
-        Decision::Refuse { reason, .. } => reason,
+        Decision::Refuse { reason, .. } | Decision::NotYet { reason, .. } => reason,
     }
 }

@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result};
 use tracing::{error, info, warn};
 
 use super::Trouble;
-use super::apply::Scene;
+use super::apply::{Scene, review_state};
+use super::cause::Cause;
 use super::facts::{self, GitHubFacts};
 use super::screen::Asked;
 use crate::config::FollowUp;
 use crate::context::Context;
-use crate::db::decisions::Decision as Record;
-use crate::db::deliveries::Delivery;
+use crate::db::decisions::{About, Decision as Record};
 use crate::db::lines::Line;
 use crate::db::reports::{NewReport, Payload};
 use crate::db::triggers::Trigger;
@@ -30,7 +30,7 @@ use crate::run::trouble::Trouble as RunTrouble;
 use crate::run::{feedback, mains};
 use crate::trigger::choose::ChosenBy;
 use crate::trigger::command::Command;
-use crate::trigger::decide::Wish;
+use crate::trigger::decide::{Wish, dearest_until};
 use crate::trigger::feedback::{FeedbackFacts, Received, Verdict, act, receive as received};
 use crate::trigger::policy;
 
@@ -42,11 +42,26 @@ const DAY: Millis = 24 * 3_600_000;
 
 /// A review on its way into the tables.
 pub(super) struct Kept {
-    line: LineId,
+    /// The line of its pull request.
+    pub line: LineId,
     received: Received,
+    /// Whether a command in it takes it along, so that it asks for nothing by itself.
+    with_command: bool,
 }
 
-/// What is done about the review of a delivery; `None` if it has none, is about somebody else's pull request, or holds a command that takes it along.
+impl Kept {
+    /// Whether it is decided about by itself.
+    pub fn alone(&self) -> bool {
+        !self.with_command
+    }
+
+    /// Whether it would become a follow-up without a command.
+    pub fn counts(&self) -> bool {
+        !matches!(self.received, Received::Ignored { .. })
+    }
+}
+
+/// What is done about the review of a delivery; `None` if it has none or is about somebody else's pull request.
 pub(super) async fn receive(
     context: &Context,
     repository: &Repository,
@@ -60,25 +75,23 @@ pub(super) async fn receive(
         _ => false,
     };
     // While a run is live the command is not obeyed, and the review waits like any other (B24).
-    if asked.wishes.iter().any(takes_it_along)
-        && db::runs::live_of(&mut *context.db.read().await?, line.thread, Lane::Work).await?.is_none()
-    {
-        return Ok(None);
-    }
+    let with_command = asked.wishes.iter().any(takes_it_along)
+        && db::runs::live_of(&mut *context.db.read().await?, line.thread, Lane::Work).await?.is_none();
     let mains = mains::main_users(context, repository, github.policy.as_ref().ok(), Some(line.id)).await?;
     let mains: Vec<_> = mains.into_iter().map(|main| main.id).collect();
-    let comments = if review.says_something || !review.wants_changes || !mains.contains(&asked.actor.id) {
+    let counted = !with_command && !review.says_something && review.wants_changes && mains.contains(&asked.actor.id);
+    let comments = if !counted {
         0
     } else {
         reviews::comments_of(&context.github, repository, asked.number, review.id).await?.len()
     };
-    Ok(Some(Kept { line: line.id, received: received(review, comments, asked.actor.id, &mains) }))
+    Ok(Some(Kept { line: line.id, received: received(review, comments, asked.actor.id, &mains), with_command }))
 }
 
 /// Writes what is done about a review.
 pub(super) async fn keep(
     tx: &mut Conn,
-    (delivery, repository, asked): (&Delivery, &Repository, &Asked),
+    (cause, repository, asked): (Cause<'_>, &Repository, &Asked),
     (kept, quiet): (&Kept, Millis),
     now: Millis,
 ) -> Result<(), Trouble> {
@@ -92,7 +105,7 @@ pub(super) async fn keep(
         received => {
             let trigger = Trigger {
                 key: key.clone(),
-                delivery: delivery.id.clone(),
+                delivery: cause.id().to_owned(),
                 repository: repository.id,
                 number: asked.number,
                 thread: Some(thread.id),
@@ -126,7 +139,7 @@ pub(super) async fn keep(
         }
     };
     let record = Record {
-        delivery: Some(delivery.id.clone()),
+        delivery: Some(cause.id().to_owned()),
         repository: Some(repository.id),
         number: Some(thread.number),
         trigger: Some(key),
@@ -135,6 +148,7 @@ pub(super) async fn keep(
         verdict,
         reason: reason.to_owned(),
         detail,
+        about: About { review_state: review_state(asked.origin.place()), ..About::line(&line) },
     };
     Ok(db::decisions::insert(tx, &record, now).await?)
 }
@@ -182,7 +196,7 @@ async fn look(context: &Context) -> Result<()> {
                 db::lines::set_follow_up_at(&mut tx, line.id, again).await?;
             } else {
                 let triggers = db::triggers::waiting_for(&mut tx, line.id).await?;
-                settle(&mut tx, &line, &triggers, (None, "unavailable", &why), now).await?;
+                settle(&mut tx, &line, &triggers, (None, ("refused", "unavailable", &why)), now).await?;
             }
             tx.commit().await?;
         }
@@ -191,11 +205,11 @@ async fn look(context: &Context) -> Result<()> {
 }
 
 /// Ends the waiting of feedback, with a record for each that says what became of it.
-async fn settle(
+pub(super) async fn settle(
     tx: &mut Conn,
     line: &Line,
     triggers: &[Trigger],
-    (run, reason, detail): (Option<RunId>, &str, &str),
+    (run, (verdict, reason, detail)): (Option<RunId>, (&'static str, &str, &str)),
     now: Millis,
 ) -> sqlx::Result<()> {
     let thread = db::threads::get(&mut *tx, line.thread).await?;
@@ -205,7 +219,8 @@ async fn settle(
             trigger: Some(trigger.key.clone()),
             run,
             actor: Some(trigger.actor.login.clone()),
-            verdict: if run.is_some() { "accepted" } else { "refused" },
+            verdict,
+            about: About::line(line),
             ..Record::noted(&thread, reason, detail.to_owned())
         };
         db::decisions::insert(&mut *tx, &record, now).await?;
@@ -269,6 +284,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
     if db::runs::live_of(&mut tx, line.thread, Lane::Work).await?.is_some() {
         return Ok(());
     }
+    let costs = db::runs::costs_since(&mut tx, now - DAY).await?;
     let facts = FeedbackFacts {
         requested: request.is_some(),
         issue_open: issue.is_open(),
@@ -278,7 +294,8 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
         bad_policy,
         open: open.reviews.len() + open.comments.len(),
         rounds: db::runs::automatic_since(&mut tx, line.id, now - DAY).await?,
-        cost_last_day: db::runs::cost_since(&mut tx, now - DAY).await?,
+        cost_last_day: costs.iter().map(|(_, cost)| cost).sum(),
+        afforded_again_at: dearest_until(&costs, &limits).map(|at| at + DAY + 1),
         limits: limits.clone(),
     };
     if let (LineState::Open, Some(ended)) = (line.state, ended) {
@@ -287,7 +304,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
     let previous = db::runs::of_line(&mut tx, line.id, 1).await?.pop();
     let told_on = line.pull.unwrap_or(thread.number);
     let newest = request.as_ref().map(|(_, newest)| *newest).or(triggers.last());
-    let (run, reason, detail) = match (act(&facts), previous, newest) {
+    let (run, (verdict, reason, detail)) = match (act(&facts), previous, newest) {
         (Verdict::Start, Some(previous), Some(newest)) => {
             let work = NewWork {
                 thread,
@@ -302,6 +319,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
                     requester: newest.actor.clone(),
                     pin: None,
                     told_on: Some(if request.is_some() { newest.number } else { told_on }),
+                    unposted: false,
                 },
                 retry_of: None,
                 line: Some(line.id),
@@ -321,16 +339,24 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
                 db::runs::set_feedback(&mut tx, run, &open).await?;
             }
             info!("feedback on {} becomes run {run}", line.branch);
-            (Some(run), "follow_up", format!("run {run} follows up on what was said"))
+            (Some(run), ("accepted", "follow_up", format!("run {run} follows up on what was said")))
         }
-        (Verdict::Skip { reason, detail }, ..) => (None, reason, detail),
+        (Verdict::Wait { reason, text, until }, ..) => {
+            tell(&mut tx, line, (told_on, reason), &text, now).await?;
+            db::lines::set_follow_up_at(&mut tx, line.id, Some(until)).await?;
+            db::decisions::insert(&mut tx, &Record::noted(&thread, reason, text), now).await?;
+            tx.commit().await?;
+            context.wake.reports.notify_one();
+            return Ok(());
+        }
+        (Verdict::Skip { reason, detail }, ..) => (None, ("ignored", reason, detail)),
         (Verdict::Tell { reason, text }, ..) => {
             tell(&mut tx, line, (told_on, reason), &text, now).await?;
-            (None, reason, text)
+            (None, ("refused", reason, text))
         }
-        (Verdict::Start, ..) => (None, "no_work", "no run is left to go on with".to_owned()),
+        (Verdict::Start, ..) => (None, ("refused", "no_work", "no run is left to go on with".to_owned())),
     };
-    settle(&mut tx, line, &triggers, (run, reason, &detail), now).await?;
+    settle(&mut tx, line, &triggers, (run, (verdict, reason, &detail)), now).await?;
     tx.commit().await?;
     context.wake.runs.notify_one();
     context.wake.reports.notify_one();

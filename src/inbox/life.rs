@@ -6,7 +6,7 @@ use super::Trouble;
 use super::apply::ignored;
 use super::facts;
 use crate::context::Context;
-use crate::db::decisions::Decision as Record;
+use crate::db::decisions::{About, Decision as Record};
 use crate::db::deliveries::Delivery;
 use crate::db::lines::Line;
 use crate::db::runs::Run;
@@ -40,7 +40,8 @@ pub(super) async fn turn(
     drop(conn);
     let Some(thread) = thread else {
         let detail = "nothing was ever asked for there";
-        return ignored(context, delivery, envelope, Some(repository), "not_used", detail).await;
+        let about = About { pull: on_pull.then_some(number), ..About::default() };
+        return ignored(context, (delivery, envelope), (Some(repository), about), ("not_used", detail)).await;
     };
     // Nothing can be asked about what is gone.
     let gone = matches!(change, LifeChange::Deleted | LifeChange::Transferred);
@@ -73,6 +74,7 @@ pub(super) async fn turn(
         delivery: Some(delivery.id.clone()),
         run: effect.rings.first().copied(),
         actor,
+        about: line.as_ref().map(About::line).unwrap_or_default(),
         ..Record::noted(&thread, &effect.reason, effect.detail)
     };
     db::decisions::insert(&mut tx, &record, now).await?;
@@ -244,6 +246,7 @@ async fn end_all(
         verdict: "noted",
         reason: word.to_owned(),
         detail: format!("{what}; {} ended", count(rings.len())),
+        about: About::default(),
     };
     db::decisions::insert(&mut *tx, &record, now).await?;
     db::deliveries::handled(tx, delivery.seq, now).await?;

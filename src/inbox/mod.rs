@@ -4,9 +4,12 @@
 //! are written in one transaction with "delivery handled", so a crash repeats all of it or nothing.
 
 mod apply;
+pub mod by_url;
+mod cause;
 mod facts;
 pub mod feedback;
 mod life;
+mod ours;
 mod screen;
 pub mod sweep;
 
@@ -267,6 +270,7 @@ async fn write_aside(
         verdict: "ignored",
         reason: reason.to_owned(),
         detail: why.to_owned(),
+        about: db::decisions::About::default(),
     };
     db::deliveries::quarantine(&mut *tx, seq, why, now).await?;
     db::decisions::insert(tx, &record, now).await?;

@@ -29,9 +29,32 @@ pub enum Screened {
         number: Number,
         /// Whether it is a pull request.
         on_pull: bool,
+        /// The branch that a pull request brings.
+        head_branch: Option<String>,
         /// What became of it.
         change: LifeChange,
     },
+}
+
+/// How somebody asked.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// In a text on GitHub.
+    Said(event::Place),
+    /// By a label, whose key GitHub's events have.
+    Label,
+    /// On the bot's own machine, under this key.
+    ByHand(String),
+}
+
+impl Origin {
+    /// Where it stands on GitHub.
+    pub fn place(&self) -> Option<event::Place> {
+        match self {
+            Self::Said(place) => Some(*place),
+            Self::Label | Self::ByHand(_) => None,
+        }
+    }
 }
 
 /// What somebody may want.
@@ -45,8 +68,8 @@ pub struct Asked {
     pub actor: Account,
     /// Where it was said; reactions go there.
     pub place: Place,
-    /// Where it was said, for the keys of its triggers; `None` for a label, whose key GitHub's events have.
-    pub said_at: Option<event::Place>,
+    /// What the keys of its triggers are made of.
+    pub origin: Origin,
     /// The label that was put on.
     pub label: Option<String>,
     /// What is wanted, in order; nothing in so many words where a review may want a follow-up.
@@ -77,7 +100,12 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
         Event::Unlabeled(_) => ignored("not_used", "taking a label off starts nothing"),
         // Told apart above, for they name no issue.
         Event::Installation(_) | Event::Repository(_) => ignored("not_used", "it changes nothing for track"),
-        Event::Life(life) => Screened::Life { number, on_pull: life.on_pull, change: life.change },
+        Event::Life(life) => Screened::Life {
+            number,
+            on_pull: life.on_pull,
+            head_branch: life.issue.head_branch.clone(),
+            change: life.change,
+        },
         Event::Labeled(_) | Event::Said(_) if sender.is_bot => {
             ignored("bot", "apps are not obeyed, nor is track itself")
         }
@@ -89,7 +117,7 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
                 on_pull: labeled.on_pull,
                 actor: sender.account.clone(),
                 place: Place::Issue,
-                said_at: None,
+                origin: Origin::Label,
                 label: Some(labeled.label.clone()),
                 wishes: vec![Wish::Label { selects: trigger.selects }],
                 review: None,
@@ -114,7 +142,7 @@ pub fn screen(envelope: &Envelope, trigger_label: &str) -> Screened {
                 on_pull: said.on_pull,
                 actor: sender.account.clone(),
                 place: place_of(said.place),
-                said_at: Some(said.place),
+                origin: Origin::Said(said.place),
                 label: None,
                 wishes,
                 review,

@@ -62,6 +62,15 @@ pub enum Place {
     Review(i64),
     /// A comment on a line of a pull request's diff.
     ReviewComment(i64),
+    /// Nowhere: it was asked for on the bot's own machine.
+    Nowhere,
+}
+
+impl Place {
+    /// Whether reactions can be put there: GitHub has none on reviews.
+    pub fn takes_reactions(self) -> bool {
+        !matches!(self, Self::Review(_) | Self::Nowhere)
+    }
 }
 
 words!(
@@ -101,9 +110,12 @@ pub struct Ask {
     /// Where on GitHub the run's status is told, if not on the thread's own issue or pull request.
     #[serde(default)]
     pub told_on: Option<Number>,
+    /// Whether nothing of it goes to GitHub: a review where the App is not installed (B36).
+    #[serde(default)]
+    pub unposted: bool,
 }
 
-/// A pull request as it was when its review was asked for (B31).
+/// What a review holds on to, whatever changes later: the pull request as it was when it was asked for (B31), and how it is done (B37).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The pull request.
@@ -112,6 +124,21 @@ pub struct Pin {
     pub head: Sha,
     /// The branch where it leads.
     pub base: String,
+    /// What its reviewers are told every time; `None` for a review from before this was kept.
+    #[serde(default)]
+    pub prompt: Option<ReviewPrompt>,
+    /// The agent of the review before, where it is not configured any more and another one does it.
+    #[serde(default)]
+    pub replaces: Option<String>,
+}
+
+/// The instructions that a review was created with; its re-reviews keep them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewPrompt {
+    /// Those of the repository, `review_prompt` of `.github/track.yml`.
+    pub repository: Option<String>,
+    /// Those of the profile.
+    pub profile: Option<String>,
 }
 
 /// `owner/name` of a repository, valid by GitHub's rules and therefore safe in a path.
@@ -158,8 +185,8 @@ impl fmt::Display for RepoName {
 pub struct Repository {
     /// GitHub's id.
     pub id: RepositoryId,
-    /// The installation through which the bot reaches it.
-    pub installation: InstallationId,
+    /// The installation through which the bot reaches it; `None` where the App is not installed and only what everybody may read is read.
+    pub installation: Option<InstallationId>,
     /// Owner and name.
     pub name: RepoName,
 }

@@ -7,6 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Milliseconds since the Unix epoch, the unit of every stored time.
 pub type Millis = i64;
 
+/// A moment as people read it.
+pub fn date_time(at: Millis) -> String {
+    let time = chrono::DateTime::from_timestamp_millis(at);
+    time.map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M UTC").to_string())
+}
+
 /// Where "now" comes from.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {

@@ -11,8 +11,8 @@ mod session;
 mod state;
 mod usage;
 
-pub use ask::{Account, Ask, Kind, Lane, Pin, Place, Reaction, RepoName, Repository};
-pub use clock::{Clock, Millis};
+pub use ask::{Account, Ask, Kind, Lane, Pin, Place, Reaction, RepoName, Repository, ReviewPrompt};
+pub use clock::{Clock, Millis, date_time};
 pub use feedback::{Feedback, LineComment, ReviewWords};
 pub use ids::{AccountId, InstallationId, LineId, Number, RepositoryId, RunId, Sha, ThreadId, new_ulid};
 pub use marker::{MarkerKey, looks_marked};

@@ -182,6 +182,8 @@ words!(
         RunnerDisk => "runner_disk",
         /// The workspace's place is taken by something that is not ours (B07).
         WorkspaceTaken => "workspace_taken",
+        /// The commit to which a review is pinned cannot be had any more.
+        CommitGone => "commit_gone",
         /// The repository cannot be worked on: empty, archived, base branch missing.
         RepositoryUnusable => "repository_unusable",
         /// The requester lost the right to ask before the run started.
@@ -192,6 +194,10 @@ words!(
         ResultRefused => "result_refused",
         /// Somebody else moved the branch on GitHub while the agent worked.
         BranchMoved => "branch_moved",
+        /// The pull request was closed while the agent worked, which is a person's decision.
+        PullRequestClosed => "pull_request_closed",
+        /// The pull request was merged while the agent worked, so that nothing can be added to it.
+        PullRequestMerged => "pull_request_merged",
         /// GitHub refused the push.
         PushRefused => "push_refused",
         /// GitHub refused the pull request.

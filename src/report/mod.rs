@@ -4,5 +4,6 @@ pub mod budget;
 mod posts;
 pub mod review;
 pub mod text;
+mod timeline;
 pub mod wording;
 pub mod worker;

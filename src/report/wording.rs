@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::text::{code, quoted, quoted_line};
 use crate::agent::{Answer, Disposition, Reply};
 use crate::db::runs::{LeftOut, Run};
-use crate::model::{Millis, Number, Outcome, Phase, Reason, RunId, Sha, Status, Usage};
+use crate::model::{Millis, Number, Outcome, Phase, Reason, RepoName, RunId, Sha, Status, Usage, date_time};
 
 /// Bytes of an agent's summary that a comment shows.
 const SUMMARY_LIMIT: usize = 6_000;
@@ -61,6 +61,7 @@ fn queued(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result 
         write!(out, ", number {position} in the queue")?;
     }
     writeln!(out, ".")?;
+    replaces(out, run)?;
     if let Some(why) = &facts.waits_for {
         writeln!(out, "\nWaiting: {}", quoted_line(why, DETAIL_LIMIT))?;
     }
@@ -149,8 +150,22 @@ fn conflicting(out: &mut String, run: &Run) -> std::fmt::Result {
     writeln!(out, "\n⚠️ It conflicts with {} in {}.", code(base), paths.join(", "))
 }
 
+/// That another agent reviews than before, though nobody asked for one.
+fn replaces(out: &mut String, run: &Run) -> std::fmt::Result {
+    match run.ask.pin.as_ref().and_then(|pin| pin.replaces.as_deref()) {
+        Some(gone) => writeln!(
+            out,
+            "\n{}, which reviewed this before, is not configured any more, so {} does it.",
+            code(gone),
+            code(&run.agent)
+        ),
+        None => Ok(()),
+    }
+}
+
 /// How the agent's session began, where people may have expected otherwise.
 fn session(out: &mut String, run: &Run) -> std::fmt::Result {
+    replaces(out, run)?;
     match &run.session_note {
         Some(note) => writeln!(out, "\n{note}"),
         None => Ok(()),
@@ -360,6 +375,14 @@ pub fn run_link(run: RunId, url: Option<&str>) -> String {
     }
 }
 
+/// Why a review is not posted, in short.
+pub const NOT_INSTALLED: &str = "the App is not installed there";
+
+/// What is said of a review where the App is not installed (B36).
+pub fn not_posted(repository: &RepoName, install_url: &str) -> String {
+    format!("the App is not installed on {repository}; install it there to have reviews posted: {install_url}")
+}
+
 /// What is said where GitHub did not take a review and its findings are in a comment.
 pub fn review_refused(error: &str) -> String {
     format!("GitHub did not take the review ({}), so the findings are in a comment", quoted_line(error, DETAIL_LIMIT))
@@ -379,7 +402,7 @@ pub fn discarded(runs: u64, runners: u64) -> String {
 
 /// The text of the pull request: the agent's words, what it closes, who asked.
 ///
-/// `continues` is a pull request that was closed and cannot be opened again.
+/// `continues` is a pull request that was merged, or was closed and cannot be opened again.
 pub fn pull_request_body(
     run: &Run,
     agents_words: &str,
@@ -436,19 +459,36 @@ pub fn why(decisions: &[crate::db::decisions::Shown]) -> String {
     if decisions.is_empty() {
         return "Nothing was decided here yet.".to_owned();
     }
-    let mut out = String::from("| When | Who | Verdict | Why |\n| --- | --- | --- | --- |\n");
+    let mut out = String::from("| When | Who | Verdict | Why | About |\n| --- | --- | --- | --- | --- |\n");
     for decision in decisions {
         let _ = writeln!(
             out,
-            "| {} | {} | {} ({}) | {} |",
+            "| {} | {} | {} ({}) | {} | {} |",
             date_time(decision.at),
             decision.actor.as_deref().map_or_else(|| "–".to_owned(), |who| quoted_line(who, 60)),
             decision.verdict,
             code(&decision.reason),
             quoted_line(&decision.detail, 300).replace('|', "\\|"),
+            about(&decision.about).unwrap_or_else(|| "–".to_owned()),
         );
     }
     out.trim_end().to_owned()
+}
+
+/// What a decision is about, in a few words: the pull request stands for its branch.
+fn about(about: &crate::db::decisions::About) -> Option<String> {
+    let place = match (about.pull, &about.branch) {
+        (Some(pull), _) => Some(format!("#{pull}")),
+        (None, Some(branch)) => Some(code(branch)),
+        (None, None) => None,
+    };
+    let place = match (place, &about.head) {
+        (Some(place), Some(head)) => Some(format!("{place} at {}", code(head.short()))),
+        (place, _) => place,
+    };
+    let state = about.review_state.as_ref().map(|state| quoted_line(state, 60).replace('_', " "));
+    let said: Vec<String> = [place, state, about.runner.as_deref().map(code)].into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join(", "))
 }
 
 /// What a reason means, as the rest of a sentence.
@@ -475,12 +515,15 @@ pub fn reason_text(reason: Reason) -> &'static str {
         Reason::HostKeyChanged => "the runner shows another host key than the pinned one, so nothing was sent to it",
         Reason::RunnerSetup => "the runner lacks something that the run needs",
         Reason::RunnerDisk => "the runner's disk is full",
+        Reason::CommitGone => "the commit that was to be reviewed cannot be had any more",
         Reason::WorkspaceTaken => "something that is not ours stands where the workspace should go",
         Reason::RepositoryUnusable => "the repository cannot be worked on as it is",
         Reason::PermissionLost => "the requester may no longer ask for runs here",
         Reason::NotDescendant => "what came back does not continue the commits that the agent was given",
         Reason::ResultRefused => "what came back breaks a rule, so it was not pushed",
         Reason::BranchMoved => "somebody else pushed to the branch while the agent worked",
+        Reason::PullRequestClosed => "the pull request was closed while the agent worked, so nothing was published",
+        Reason::PullRequestMerged => "the pull request was merged while the agent worked, so nothing was added to it",
         Reason::PushRefused => "GitHub refused the push",
         Reason::PullRequestRefused => "GitHub refused the pull request",
         Reason::Internal => "something broke in the bot itself",
@@ -535,15 +578,7 @@ pub fn duration(ms: Millis) -> String {
 }
 
 fn clock_time(at: Millis) -> String {
-    format_time(at, "%H:%M UTC")
-}
-
-fn date_time(at: Millis) -> String {
-    format_time(at, "%Y-%m-%d %H:%M UTC")
-}
-
-fn format_time(at: Millis, format: &str) -> String {
-    chrono::DateTime::from_timestamp_millis(at).map_or_else(String::new, |time| time.format(format).to_string())
+    chrono::DateTime::from_timestamp_millis(at).map_or_else(String::new, |time| time.format("%H:%M UTC").to_string())
 }
 
 #[cfg(test)]

@@ -17,11 +17,12 @@ use ulid::Ulid;
 use super::budget::Budget;
 use super::posts::{self, Post};
 use super::text::{BODY_LIMIT, cut};
+use super::timeline;
 use super::wording::{self, StatusFacts};
 use crate::context::Context;
-use crate::db;
 use crate::db::reports::{Payload, Report};
 use crate::db::runs::Run;
+use crate::db::{self, Conn};
 use crate::github::issues::ReactionTo;
 use crate::github::{ApiError, LONGEST_CALL, issues, threads};
 use crate::model::{InstallationId, Millis, Outcome, Place, Repository, Status};
@@ -60,7 +61,7 @@ pub async fn work(context: Arc<Context>) {
     }
 }
 
-async fn next_look(context: &Context, budgets: &mut HashMap<InstallationId, Budget>) -> Result<Duration> {
+async fn next_look(context: &Context, budgets: &mut HashMap<Option<InstallationId>, Budget>) -> Result<Duration> {
     let now = context.clock.now();
     let due = db::reports::next_due(&mut *context.db.read().await?, now).await?;
     let opens = budgets.values_mut().filter_map(|budget| budget.open(now, false).err());
@@ -69,7 +70,7 @@ async fn next_look(context: &Context, budgets: &mut HashMap<InstallationId, Budg
 }
 
 /// Sends what is due, one at a time per installation and the installations side by side, until nothing is due that a budget lets through.
-async fn round(context: &Context, budgets: &mut HashMap<InstallationId, Budget>) -> Result<()> {
+async fn round(context: &Context, budgets: &mut HashMap<Option<InstallationId>, Budget>) -> Result<()> {
     loop {
         let now = context.clock.now();
         let closed = budgets.iter_mut().filter_map(|(id, budget)| budget.open(now, false).is_err().then_some(*id));
@@ -78,7 +79,7 @@ async fn round(context: &Context, budgets: &mut HashMap<InstallationId, Budget>)
         if due.is_empty() || context.stop.is_cancelled() {
             return Ok(());
         }
-        let mut lanes: HashMap<InstallationId, Vec<(Report, Repository)>> = HashMap::new();
+        let mut lanes: HashMap<Option<InstallationId>, Vec<(Report, Repository)>> = HashMap::new();
         for report in due {
             let repository = db::repositories::get(&mut *context.db.read().await?, report.repository)
                 .await?
@@ -98,10 +99,10 @@ async fn round(context: &Context, budgets: &mut HashMap<InstallationId, Budget>)
 
 async fn lane(
     context: &Context,
-    installation: InstallationId,
+    installation: Option<InstallationId>,
     mut budget: Budget,
     reports: Vec<(Report, Repository)>,
-) -> (InstallationId, Budget) {
+) -> (Option<InstallationId>, Budget) {
     for (report, repository) in reports {
         // What the budget does not let through stays due as it is: the next round asks the budget first.
         if context.stop.is_cancelled() || budget.open(context.clock.now(), false).is_err() {
@@ -167,7 +168,7 @@ async fn desired(context: &Context, report: &Report) -> Result<Option<Desired>> 
     Ok(Some(match &report.payload {
         Payload::Reply { text } | Payload::ThreadReply { text, .. } => marked(text, report.id, "reply"),
         Payload::Review { text, .. } => marked(text, report.id, "review"),
-        Payload::Final { text } => marked(text, report.run.map_or(report.id, |run| run.0), "final"),
+        Payload::Final { text, .. } => marked(text, report.run.map_or(report.id, |run| run.0), "final"),
         Payload::Status => {
             let run = report.run.context("a status comment belongs to a run")?;
             let run = db::runs::get(&mut *context.db.read().await?, run).await?;
@@ -233,7 +234,7 @@ async fn send(context: &Context, report: &Report, repository: &Repository, desir
                 Place::Issue => ReactionTo::Issue(report.number),
                 Place::Comment(id) => ReactionTo::Comment(*id),
                 Place::ReviewComment(id) => ReactionTo::ReviewComment(*id),
-                Place::Review(_) => return Ok(Sent::default()),
+                Place::Review(_) | Place::Nowhere => return Ok(Sent::default()),
             };
             issues::react(github, repository, target, *content).await?;
             Ok(Sent::default())
@@ -370,7 +371,11 @@ async fn set_remote(context: &Context, report: &Report, remote: Option<i64>) -> 
 
 async fn settled(context: &Context, report: &Report, sent: Sent, shown: Option<&str>) -> Result<()> {
     let mut tx = context.db.begin().await?;
-    db::reports::shown(&mut tx, report, sent.remote, shown, sent.twins_at, context.clock.now()).await?;
+    let now = context.clock.now();
+    if sent.remote.is_some() && report.remote_id.is_none() {
+        tell(&mut tx, report, None, now).await?;
+    }
+    db::reports::shown(&mut tx, report, sent.remote, shown, sent.twins_at, now).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -421,8 +426,21 @@ async fn refused(context: &Context, report: &Report, desired: &Desired, undone: 
         // Gone, locked or forbidden: repeating it would not help, and a failing reaction never fails a run.
         None => warn!("report {} is given up: {error}", report.key),
     }
+    let error = error.to_string();
     let mut tx = context.db.begin().await?;
-    db::reports::dead(&mut tx, report.id, &error.to_string()).await?;
+    tell(&mut tx, report, Some(&error), now).await?;
+    db::reports::dead(&mut tx, report.id, &error).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Says on the timeline what became of a post, where that is worth a line.
+async fn tell(tx: &mut Conn, report: &Report, error: Option<&str>, now: Millis) -> Result<()> {
+    let Some(run) = report.run else { return Ok(()) };
+    let run = db::runs::get(&mut *tx, run).await?;
+    let thread = db::threads::get(&mut *tx, run.thread).await?;
+    if let Some(record) = timeline::told(report, (&run, &thread), error) {
+        db::decisions::insert(tx, &record, now).await?;
+    }
     Ok(())
 }

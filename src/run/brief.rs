@@ -18,6 +18,7 @@ use crate::trigger::policy::Policy;
 
 /// Comments of a conversation that are considered for the prompt, newest kept.
 const REMARKS_LIMIT: usize = 50;
+const SECOND: Millis = 1_000;
 /// Questions to GitHub at a time.
 const ASKED_AT_ONCE: usize = 8;
 /// Runs of a line among which the one to go on from is looked for.
@@ -87,7 +88,8 @@ async fn open_feedback(
     // What a run that failed was given is still to be dealt with.
     let last = earlier.iter().find(|earlier| earlier.outcome == Some(Outcome::Succeeded));
     let since = last.map_or(0, |last| last.queued_at);
-    feedback::for_request(context, repository, pull, (run, &mains, since)).await.map_err(plan_error)
+    let put_off = db::triggers::put_off(&mut *context.db.read().await?, repository.id, pull).await?;
+    feedback::for_request(context, repository, pull, (run, &mains, since), &put_off).await.map_err(plan_error)
 }
 
 fn plan_error(trouble: Trouble) -> PlanError {
@@ -131,6 +133,11 @@ pub fn request(at: Millis, ask: Ask) -> Request {
     Request { at, requester: ask.requester.login, kind: ask.kind, instructions: ask.instructions }
 }
 
+/// Whether a comment is as it was when something was asked. GitHub tells times in whole seconds, so the second of an edit has to be over.
+fn as_it_was((created, updated): (Millis, Millis), asked_at: Millis) -> bool {
+    if updated == created { created <= asked_at } else { updated + SECOND <= asked_at }
+}
+
 /// The conversation as far as it comes from people with write access and was not changed after the trigger (T17).
 pub async fn remarks(
     context: &Context,
@@ -138,10 +145,17 @@ pub async fn remarks(
     number: Number,
     asked_at: Millis,
 ) -> Result<Vec<Comment>, ApiError> {
+    if repository.installation.is_none() {
+        // GitHub tells nobody's rights there.
+        return Ok(Vec::new());
+    }
     let comments = issues::comments_since(&context.github, repository, number, 0).await?;
+    // The times of comments are by GitHub's clock.
+    let asked_at = asked_at + context.github.skew();
     let mut said: Vec<_> = comments
         .into_iter()
-        .filter(|comment| comment.performed_via_github_app.is_none() && comment.updated_at <= asked_at)
+        .filter(|comment| comment.performed_via_github_app.is_none())
+        .filter(|comment| as_it_was((comment.created_at, comment.updated_at), asked_at))
         .filter_map(|comment| Some((comment.user.clone().filter(|user| user.kind != "Bot")?.account, comment)))
         .collect();
     let surplus = said.len().saturating_sub(REMARKS_LIMIT);
@@ -167,4 +181,27 @@ pub async fn remarks(
         .filter(|(author, _)| trusted.contains(&author.id))
         .map(|(author, comment)| Comment { at: comment.created_at, author: author.login, text: comment.body });
     Ok(remarks.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // T17
+    #[test]
+    fn a_comment_counts_unless_it_may_have_been_changed_after_the_request() {
+        let asked_at = 60_500;
+        for (created, updated, counts) in [
+            (50_000, 50_000, true),
+            // Written in the second of the request, and not changed as far as anybody can tell.
+            (60_000, 60_000, true),
+            (61_000, 61_000, false),
+            (50_000, 59_000, true),
+            // Changed in the second of the request, which may have been afterwards.
+            (50_000, 60_000, false),
+            (50_000, 61_000, false),
+        ] {
+            assert_eq!(as_it_was((created, updated), asked_at), counts, "{created} {updated}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::trouble::Trouble;
 use crate::context::Context;
 use crate::db;
 use crate::db::cleanups::Cleanup;
-use crate::db::decisions::Decision;
+use crate::db::decisions::{About, Decision};
 use crate::model::Millis;
 use crate::runner::{Machine, RunnerError};
 
@@ -65,7 +65,9 @@ async fn remove(context: &Context, cleanup: &Cleanup, machine: &Machine) -> Resu
     if let Some(kept) = kept {
         detail = format!("{detail}; {kept}");
     }
-    db::decisions::insert(&mut tx, &Decision::noted(&thread, "cleaned_up", detail), context.clock.now()).await?;
+    let about = About { runner: Some(cleanup.runner.clone()), ..About::default() };
+    let record = Decision { about, ..Decision::noted(&thread, "cleaned_up", detail) };
+    db::decisions::insert(&mut tx, &record, context.clock.now()).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -28,12 +28,14 @@ pub async fn by_main_users(
 }
 
 /// Open feedback for a follow-up that a person asks for: of the main users, of the bot's own reviews, and since the last run that
-/// succeeded of everybody with write access (B20, B38). A request that names a reviewer brings only his.
+/// succeeded of everybody with write access (B20, B38); of those whose request was put off whenever they said it. A request that names a
+/// reviewer brings only his.
 pub async fn for_request(
     context: &Context,
     repository: &Repository,
     pull: Number,
     (run, mains, since): (&Run, &[Account], Millis),
+    put_off: &HashSet<AccountId>,
 ) -> Result<Feedback, Trouble> {
     let mut said = said(context, repository, pull).await?;
     let bot = context.bot(repository).await?.account.id;
@@ -53,7 +55,9 @@ pub async fn for_request(
             }
         }
     }
-    let whenever = |author: &Account| author.id == bot || mains.iter().any(|main| main.id == author.id);
+    let whenever = |author: &Account| {
+        author.id == bot || put_off.contains(&author.id) || mains.iter().any(|main| main.id == author.id)
+    };
     let feedback = said.only(|author, at| trusted.contains(&author.id) && (at >= since || whenever(author)));
     Ok(of_the_named(feedback, &run.ask.instructions))
 }

@@ -15,7 +15,7 @@ use crate::db::decisions::Decision;
 use crate::db::reports::{NewReport, Payload};
 use crate::db::runs::{Ending, Run};
 use crate::db::{self, Conn};
-use crate::model::{Millis, Outcome, Place, Reaction, Reason, Status};
+use crate::model::{Kind, LineState, Millis, Outcome, Reaction, Reason, Status};
 use crate::report::wording;
 
 /// Writes the ending and everything that is owed for it, in one transaction with the last move.
@@ -39,13 +39,16 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
         db::runs::set_unsettled(&mut tx, run.id, true).await?;
     }
     db::reports::hurry_status(&mut tx, run.id).await?;
+    let outcome = run.outcome.map_or("failed", |outcome| outcome.as_str());
+    let detail = format!("run {} is done: {}", run.id, wording::reason_text(run.reason.unwrap_or(Reason::Internal)));
+    db::decisions::insert(&mut tx, &Decision::of_run(&thread, run.id, outcome, detail), now).await?;
     let good = run.outcome == Some(Outcome::Succeeded);
     attempt_again(&mut tx, &run, now).await?;
     if good {
         answer_feedback(&mut tx, &run, now).await?;
     }
     for trigger in db::triggers::of_run(&mut tx, run.id).await? {
-        if !matches!(trigger.place, Place::Review(_)) {
+        if trigger.place.takes_reactions() {
             let content = if good { Reaction::Rocket } else { Reaction::Confused };
             let reaction = NewReport {
                 key: format!("reaction:{}:done", trigger.key),
@@ -64,14 +67,10 @@ pub async fn finalize(context: &Context, run: &Run, ending: Option<Ending>) -> R
             repository: run.repository,
             number: pull,
             run: Some(run.id),
-            payload: Payload::Final { text: wording::pushed(&mains, &run, thread.number, automatic) },
+            payload: Payload::Final { text: wording::pushed(&mains, &run, thread.number, automatic), told: mains },
         };
         db::reports::owe(&mut tx, &last, now).await?;
     }
-    let outcome = run.outcome.map_or("failed", |outcome| outcome.as_str());
-    let detail = format!("run {} is done: {}", run.id, wording::reason_text(run.reason.unwrap_or(Reason::Internal)));
-    let record = Decision { run: Some(run.id), ..Decision::noted(&thread, outcome, detail) };
-    db::decisions::insert(&mut tx, &record, now).await?;
     tx.commit().await?;
     metrics::counter!("track_runs_total", "outcome" => outcome).increment(1);
     revoke_tokens(context, &run).await?;
@@ -105,11 +104,19 @@ async fn attempt_again(tx: &mut Conn, run: &Run, now: Millis) -> Result<()> {
     {
         return Ok(());
     }
+    // Whoever merged or closed the pull request has ended its follow-ups (B25).
+    if let (Kind::FollowUp, Some(line)) = (run.kind, run.line)
+        && db::lines::get(&mut *tx, line).await?.state != LineState::Open
+    {
+        return Ok(());
+    }
     // Nobody asked again, so the right to ask is as old as it was, and is confirmed before the agent starts (T13).
     let again = NewWork::again(&mut *tx, run, run.ask.requester.clone(), run.allowed_at).await?;
     let work = NewWork { automatic: run.automatic, ..again };
     if let Some(next) = start(&mut *tx, &work, now).await? {
-        db::triggers::hand_over(tx, run.id, next).await?;
+        db::triggers::hand_over(&mut *tx, run.id, next).await?;
+        let detail = format!("run {next} is queued: it attempts again what run {} died of on its runner", run.id);
+        db::decisions::insert(tx, &Decision::of_run(&work.thread, next, "queued", detail), now).await?;
         info!("run {} died on its runner and is attempted again as {next}", run.id);
     }
     Ok(())

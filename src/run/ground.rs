@@ -169,7 +169,11 @@ pub async fn holds_unpublished(context: &Context, run: &Run) -> Result<bool, Git
 async fn pinned(context: &Context, repository: &Repository, pin: &Pin) -> Result<Found, PlanError> {
     let mirror = context.mirrors.open(repository.id).await?;
     if !mirror.has(&pin.head).await? {
-        fetch(context, repository, &mirror, Fetch::Commit(&pin.head)).await?;
+        match super::fetch(context, repository, &mirror, Fetch::Commit(&pin.head)).await {
+            // What that means is said below, with where the pull request is by now.
+            Ok(()) | Err(Trouble::Git(GitError::NoCommit { .. })) => {}
+            Err(trouble) => return Err(plan_error(trouble)),
+        }
     }
     if mirror.branch(&pin.base).await?.is_none() {
         fetch(context, repository, &mirror, Fetch::Heads).await?;
@@ -180,9 +184,14 @@ async fn pinned(context: &Context, repository: &Repository, pin: &Pin) -> Result
         Some(notes) => Ok(Found { ground, notes, kept: None }),
         None => {
             let now = pulls::get(&context.github, repository, pin.pull).await?.head.sha;
+            if now == pin.head {
+                let message =
+                    format!("GitHub says that the pull request is at {now} and does not hand that commit out yet");
+                return Err(PlanError::GitHub(super::remote_unavailable(message)));
+            }
             let detail =
                 format!("the review is pinned to {}, which cannot be had; the pull request is at {now}", pin.head);
-            Err(PlanError::Unusable(Reason::RepositoryUnusable, detail))
+            Err(PlanError::Unusable(Reason::CommitGone, detail))
         }
     }
 }
@@ -237,8 +246,12 @@ async fn with_kept_work(context: &Context, run: &Run, line: &Line, found: Found)
 }
 
 async fn fetch(context: &Context, repository: &Repository, mirror: &Mirror, what: Fetch<'_>) -> Result<(), PlanError> {
-    super::fetch(context, repository, mirror, what).await.map_err(|trouble| match trouble {
+    super::fetch(context, repository, mirror, what).await.map_err(plan_error)
+}
+
+fn plan_error(trouble: Trouble) -> PlanError {
+    match trouble {
         Trouble::GitHub(error) => PlanError::GitHub(error),
         other => PlanError::Other(other.into()),
-    })
+    }
 }

@@ -27,22 +27,27 @@ pub async fn main_users(
     }
     let mut mains = Vec::with_capacity(named.len());
     for login in named {
-        mains.extend(account(context, repository, login).await?);
+        match account(context, repository, login).await? {
+            Some(main) => mains.push(main),
+            None => warn!("GitHub knows no account {login}, which is named as a main user"),
+        }
     }
     Ok(mains)
 }
 
-/// The account behind a configured login, asked of GitHub once and kept: a login that changes hands later means nobody else (T16).
-async fn account(context: &Context, via: &Repository, login: &str) -> Result<Option<Account>, Trouble> {
+/// Whether the server or the repository names main users at all; where nobody does, whoever asked for a run is its main user.
+pub fn are_named(context: &Context, policy: &Policy) -> bool {
+    !context.config.main_user.is_empty() || !policy.main_users.is_empty()
+}
+
+/// The account behind a login that the operator names, asked of GitHub once and kept: a login that changes hands later means nobody else (T16).
+pub async fn account(context: &Context, via: &Repository, login: &str) -> Result<Option<Account>, Trouble> {
     let key = format!("account:{}", login.to_ascii_lowercase());
     let stored = db::settings::get(&mut *context.db.read().await?, &key).await?;
     if let Some(id) = stored.and_then(|id| id.parse().ok()) {
         return Ok(Some(Account { id: AccountId(id), login: login.to_owned() }));
     }
-    let Some(found) = users::get(&context.github, via, login).await? else {
-        warn!("GitHub knows no account {login}, which is named as a main user");
-        return Ok(None);
-    };
+    let Some(found) = users::get(&context.github, via, login).await? else { return Ok(None) };
     let mut tx = context.db.begin().await?;
     db::settings::set(&mut tx, &key, &found.id.to_string()).await?;
     tx.commit().await?;

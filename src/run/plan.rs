@@ -76,7 +76,7 @@ impl From<sqlx::Error> for PlanError {
 /// Plans a run: asks GitHub for heads, brings the mirror up to date, writes prompt and command line.
 pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
     let mut conn = context.db.read().await?;
-    let repository = db::repositories::get(&mut conn, run.repository).await?.context("a run's repository is stored")?;
+    let repository = super::repository_of(&mut conn, run).await?;
     let thread = db::threads::get(&mut conn, run.thread).await?;
     let line = match run.line {
         Some(line) => Some(db::lines::get(&mut conn, line).await?),
@@ -97,9 +97,9 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         brief::remarks(context, &repository, subject, asked_at),
         context.bot(&repository),
     );
-    let (Found { mut ground, notes, kept }, policy, bot) = (found?, policy?, bot?);
+    let (Found { mut ground, notes, kept: unpublished }, policy, bot) = (found?, policy?, bot?);
     let mut brief = brief::gather(context, &repository, (run, line.as_ref()), &agent, &policy).await?;
-    brief.note = joined(brief.note, kept);
+    brief.note = joined(brief.note, unpublished);
     let (diff_base, reviews) = match &run.ask.pin {
         Some(pin) => (
             ground::diff_base(context, &repository, pin).await?,
@@ -109,6 +109,7 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
     };
     let earlier = brief::earlier_requests(&history, run);
     let pull = run.ask.pin.as_ref().map(|pin| pin.pull).or(line.as_ref().and_then(|line| line.pull));
+    let kept = run.ask.pin.as_ref().and_then(|pin| pin.prompt.clone());
     let texts = [run.ask.title.as_str(), &run.ask.body, &run.ask.instructions];
     let attachments = attachments::gather(context, &repository, (subject, pull), &ground, &texts).await;
     let input = PromptInput {
@@ -131,10 +132,14 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         requester: run.ask.requester.login.clone(),
         instructions: run.ask.instructions.clone(),
         earlier: earlier.into_iter().map(|(at, ask)| brief::request(at, ask)).collect(),
-        profile_instructions: profile_instructions(context, run),
-        repository_instructions: match run.kind {
-            Kind::Task | Kind::FollowUp => policy.instructions.clone(),
-            Kind::Review => policy.review_prompt.clone(),
+        profile_instructions: match &kept {
+            Some(kept) => kept.profile.clone(),
+            None => profile_instructions(context, run),
+        },
+        repository_instructions: match (run.kind, kept) {
+            (Kind::Review, Some(kept)) => kept.repository,
+            (Kind::Review, None) => policy.review_prompt.clone(),
+            (Kind::Task | Kind::FollowUp, _) => policy.instructions.clone(),
         },
         conversation: remarks?,
         reviews,
@@ -241,8 +246,12 @@ pub async fn recent_about(context: &Context, repository: &Repository) -> Result<
     }
 }
 
-/// The repository's policy from its default branch; one that cannot be read is a refusal, never the absence of rules.
+/// The repository's policy from its default branch; one that cannot be read is a refusal, never the absence of rules. A repository where
+/// the App is not installed has nothing to say to this server.
 pub async fn policy(context: &Context, repository: &Repository) -> Result<Policy, PlanError> {
+    if repository.installation.is_none() {
+        return Ok(Policy::default());
+    }
     let asked = context.clock.now();
     let policy = match repos::file(&context.github, repository, policy::PATH, None).await? {
         None => Policy::default(),
@@ -256,8 +265,8 @@ pub async fn policy(context: &Context, repository: &Repository) -> Result<Policy
 /// The repository's policy, or what it was when the run was decided upon or checked a moment ago.
 pub async fn recent_policy(context: &Context, repository: &Repository) -> Result<Policy, PlanError> {
     match context.policies.since(repository.id, context.clock.now() - PERMISSION_TRUSTED) {
-        Some(policy) => Ok(policy),
-        None => policy(context, repository).await,
+        Some(policy) if repository.installation.is_some() => Ok(policy),
+        _ => policy(context, repository).await,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::db;
 use crate::db::runs::{Ending, Run};
 use crate::git::GitError;
 use crate::github::permission;
-use crate::model::{Outcome, Phase, Reason, Status};
+use crate::model::{Outcome, Phase, Reason, Repository, Status};
 use crate::report::worker::PROGRESS_EVERY;
 use crate::runner::{HostError, Machine, RunnerError, Start, State};
 use crate::trigger::decide::{PERMISSION_TRUSTED, Standing, standing};
@@ -57,7 +57,11 @@ pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
         Err(PlanError::GitHub(error)) => {
             return match github_wait(&error, run, context.clock.now()) {
                 Some(next) => Ok(next),
-                None => give_up(context, run, failed(Reason::RepositoryUnusable, error)).await,
+                None => {
+                    let repository = repository_of(context, run).await?;
+                    let why = (Reason::RepositoryUnusable, error);
+                    give_up(context, run, super::refused_by_github(context, &repository, why).await).await
+                }
             };
         }
         Err(PlanError::Unusable(reason, detail)) => return give_up(context, run, failed(reason, detail)).await,
@@ -308,15 +312,19 @@ pub async fn give_up(context: &Context, run: &Run, ending: Ending) -> Result<Nex
     }
 }
 
+async fn repository_of(context: &Context, run: &Run) -> Result<Repository> {
+    let stored = db::repositories::get(&mut *context.db.read().await?, run.repository).await?;
+    stored.context("a run's repository is stored")
+}
+
 /// The right to ask may have been taken away while the run was queued (T13).
 async fn confirm_permission(context: &Context, run: &Run) -> Result<Option<Next>> {
     let now = context.clock.now();
-    if now - run.allowed_at <= PERMISSION_TRUSTED {
+    // Where the App is not installed, GitHub tells nobody's rights, and the operator has asked by hand.
+    if now - run.allowed_at <= PERMISSION_TRUSTED || run.ask.unposted {
         return Ok(None);
     }
-    let repository = db::repositories::get(&mut *context.db.read().await?, run.repository)
-        .await?
-        .context("a run's repository is stored")?;
+    let repository = repository_of(context, run).await?;
     let requester = &run.ask.requester;
     match permission::of_login(&context.github, &repository, &requester.login).await {
         Ok(found) if standing(requester, found.role.may_write(), found.user) == Standing::Entitled => {
@@ -332,7 +340,11 @@ async fn confirm_permission(context: &Context, run: &Run) -> Result<Option<Next>
         }
         Err(error) => match github_wait(&error, run, now) {
             Some(next) => Ok(Some(next)),
-            None => Ok(Some(give_up(context, run, failed(Reason::PermissionLost, error)).await?)),
+            None => {
+                let why = (Reason::PermissionLost, error);
+                let ending = super::refused_by_github(context, &repository, why).await;
+                Ok(Some(give_up(context, run, ending).await?))
+            }
         },
     }
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use tracing::{info, warn};
 
+use super::destination::{self, Destination, Left};
 use super::finalize::finalize;
 use super::plan::{self, PlanError};
 use super::step::{Next, canceled, failed, github_wait, lost};
@@ -19,7 +20,7 @@ use crate::git::paths::{self, PathPolicy};
 use crate::git::rebase::{Rebased, conflicts, rebase};
 use crate::git::{self, Fetch, GitError, LineBranch, Push, PushOutcome, Remote};
 use crate::github::{ApiError, pulls};
-use crate::model::{Kept, Kind, Number, Outcome, Reason, Repository, Sha};
+use crate::model::{Kept, Kind, LineState, Number, Outcome, Reason, Repository, Sha};
 use crate::report::{text, wording};
 use crate::runner::{HostError, Identity, RunnerError};
 
@@ -30,9 +31,7 @@ const TITLE_LIMIT: usize = 256;
 
 /// Publishes what a run left. Each part looks first whether it is done already, so that a crash repeats nothing visible.
 pub async fn step(context: &Context, run: &Run) -> Result<Next> {
-    let repository = db::repositories::get(&mut *context.db.read().await?, run.repository)
-        .await?
-        .context("a run's repository is stored")?;
+    let repository = super::repository_of(&mut *context.db.read().await?, run).await?;
     if run.kind == Kind::Review {
         return review::publish(context, run, &repository).await;
     }
@@ -61,7 +60,10 @@ pub async fn step(context: &Context, run: &Run) -> Result<Next> {
         Err(Undelivered::Refused(ending)) => finalize(context, run, Some(ending)).await,
         Err(Undelivered::Trouble(Trouble::GitHub(error))) => match github_wait(&error, run, context.clock.now()) {
             Some(next) => Ok(next),
-            None => finalize(context, run, Some(failed(Reason::PushRefused, error))).await,
+            None => {
+                let ending = super::refused_by_github(context, &repository, (Reason::PushRefused, error)).await;
+                finalize(context, run, Some(ending)).await
+            }
         },
         Err(Undelivered::Trouble(error)) => Err(error.into()),
     }
@@ -179,8 +181,29 @@ async fn deliver(
         Some(pushed) => pushed.clone(),
         None => {
             check(context, repository, &base, given, result).await?;
-            reopen(context, run, repository, &line).await?;
-            let pushed = bring(context, run, repository, (&mut line, &base), (given, result)).await?;
+            match destination::find(context, repository, run, &line).await? {
+                Destination::Line => {}
+                Destination::Reopened(pull) => destination::reopen(context, repository, pull).await?,
+                Destination::AnotherLine(pull) => {
+                    line = destination::another_line(context, run, &line, Left::Merged(pull)).await?;
+                }
+                Destination::Nowhere(state, reason) => {
+                    let mut tx = context.db.begin().await?;
+                    db::lines::set_state(&mut tx, line.id, state).await?;
+                    tx.commit().await?;
+                    return Err(Undelivered::Refused(failed(reason, "")));
+                }
+            }
+            let pushed = match line.continues.filter(|_| line.head.is_none()) {
+                Some(merged) => {
+                    let (from, tip) = on_top_of_base(context, repository, (&base, merged), (given, result)).await?;
+                    bring(context, run, repository, (&mut line, &base), (None, &from, &tip)).await?
+                }
+                None => {
+                    let lease = run.lease.as_ref();
+                    bring(context, run, repository, (&mut line, &base), (lease, given, result)).await?
+                }
+            };
             let mut tx = context.db.begin().await?;
             db::runs::set_pushed(&mut tx, run.id, &pushed, None).await?;
             db::lines::set_published(&mut tx, line.id, &base, &pushed, None).await?;
@@ -192,8 +215,13 @@ async fn deliver(
     };
     if run.pull.is_none() {
         // A new one where GitHub did not open the closed one again says what it continues.
-        let pull = open_pull(context, run, repository, &line, &base).await?;
+        let pull = open_pull(context, run, repository, (&line, &base), &head).await?;
         let mut tx = context.db.begin().await?;
+        let stored = db::lines::get(&mut tx, line.id).await?;
+        if matches!(stored.state, LineState::Merged | LineState::Closed) && stored.pull != Some(pull) {
+            // The one before ended in the moment of the push.
+            db::lines::reopen(&mut tx, &stored).await?;
+        }
         db::runs::set_pushed(&mut tx, run.id, &head, Some(pull)).await?;
         db::lines::set_published(&mut tx, line.id, &base, &head, Some(pull)).await?;
         tx.commit().await?;
@@ -220,20 +248,6 @@ async fn name_conflicts(context: &Context, run: &Run, base: &str, head: &Sha) {
     }
 }
 
-/// A follow-up on a pull request that was closed unmerged opens it again, where GitHub allows it: not once the branch has moved (B20).
-async fn reopen(context: &Context, run: &Run, repository: &Repository, line: &Line) -> Result<(), Undelivered> {
-    let (Kind::FollowUp, Some(number)) = (run.kind, line.pull) else { return Ok(()) };
-    let pull = pulls::get(&context.github, repository, number).await?;
-    if pull.is_open() || pull.is_merged() {
-        return Ok(());
-    }
-    let open = pulls::PullChange { state: Some("open"), ..pulls::PullChange::default() };
-    match pulls::update(&context.github, repository, number, open).await {
-        Ok(_) | Err(ApiError::Refused { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Pushes the result. Where somebody else has moved the branch, the agent's commits go on top of theirs, once; where it is gone with its
 /// pull request, they begin a new line.
 async fn bring(
@@ -241,9 +255,9 @@ async fn bring(
     run: &Run,
     repository: &Repository,
     (line, base): (&mut Line, &str),
-    (given, result): (&Sha, &Sha),
+    (lease, given, result): (Option<&Sha>, &Sha, &Sha),
 ) -> Result<Sha, Undelivered> {
-    let Some(actual) = push(context, repository, (line, base), (run.lease.as_ref(), result)).await? else {
+    let Some(actual) = push(context, repository, (line, base), (lease, result)).await? else {
         return Ok(result.clone());
     };
     let moved = |actual: &str, why: &str| {
@@ -254,7 +268,7 @@ async fn bring(
         Undelivered::Refused(failed(Reason::BranchMoved, detail))
     };
     let Some(actual) = actual else {
-        *line = another_line(context, run, line).await?;
+        *line = destination::another_line(context, run, line, Left::Gone).await?;
         return match push(context, repository, (line, base), (None, result)).await? {
             None => Ok(result.clone()),
             Some(_) => Err(super::remote_unavailable("the new branch is there already".to_owned()).into()),
@@ -266,7 +280,7 @@ async fn bring(
         return Err(super::remote_unavailable(format!("GitHub does not hand {actual} out yet")).into());
     }
     // What an earlier run left unpublished and this one began from is part of the work.
-    match rebase(&mirror, (run.lease.as_ref().unwrap_or(given), result), &actual).await? {
+    match rebase(&mirror, (lease.unwrap_or(given), result), &actual).await? {
         Rebased::At(tip) => {
             check(context, repository, base, &actual, &tip).await?;
             match push(context, repository, (line, base), (Some(&actual), &tip)).await? {
@@ -274,23 +288,36 @@ async fn bring(
                     info!("run {} went on top of {}", run.id, actual.short());
                     Ok(tip)
                 }
-                Some(_) => Err(moved(actual.as_str(), ", and it moves on")),
+                Some(by_now) => Err(moved(by_now.as_ref().unwrap_or(&actual).as_str(), ", and it moves on")),
             }
         }
         Rebased::Conflict { paths } => Err(moved(actual.as_str(), &format!("; both changed {}", paths.join(", ")))),
     }
 }
 
-/// The branch was deleted while the agent worked, as merging does where the repository wants it: the work goes to a line of its own.
-async fn another_line(context: &Context, run: &Run, line: &Line) -> Result<Line, Undelivered> {
-    let now = context.clock.now();
-    let mut tx = context.db.begin().await?;
-    let thread = db::threads::get(&mut tx, run.thread).await?;
-    let another = db::lines::open(&mut tx, thread.id, thread.repository, thread.number, now).await?;
-    db::runs::set_line(&mut tx, run.id, another.id).await?;
-    tx.commit().await?;
-    info!("the branch {} of run {} is gone, so its work goes to {}", line.branch, run.id, another.branch);
-    Ok(another)
+/// What was merged is in the base branch by now, in whatever form; the agent's own commits go on top of it. Gives what to push, and from where it begins.
+async fn on_top_of_base(
+    context: &Context,
+    repository: &Repository,
+    (base, merged): (&str, Number),
+    (given, result): (&Sha, &Sha),
+) -> Result<(Sha, Sha), Undelivered> {
+    let mirror = context.mirrors.open(repository.id).await?;
+    super::fetch(context, repository, &mirror, Fetch::Heads).await?;
+    let Some(tip) = mirror.branch(base).await? else { return Ok((given.clone(), result.clone())) };
+    match rebase(&mirror, (given, result), &tip).await? {
+        Rebased::At(moved) if moved == tip => {
+            let detail = format!("`{base}` has all of it since #{merged} was merged");
+            let reason = Reason::NoChanges;
+            Err(Undelivered::Refused(Ending { outcome: Outcome::Succeeded, reason, detail }))
+        }
+        Rebased::At(moved) => {
+            check(context, repository, base, &tip, &moved).await?;
+            Ok((tip, moved))
+        }
+        // The comment names the conflicts.
+        Rebased::Conflict { .. } => Ok((given.clone(), result.clone())),
+    }
 }
 
 async fn check(
@@ -349,7 +376,7 @@ async fn push(
     let mut new_token = false;
     loop {
         let token = context.github.git_token(repository, true).await?;
-        match git::push(&mirror, Remote { url: &url, token: Some(&token) }, Push { branch: &branch, new, expected })
+        match git::push(&mirror, Remote { url: &url, token: token.as_ref() }, Push { branch: &branch, new, expected })
             .await
         {
             Ok(PushOutcome::Pushed) => return Ok(None),
@@ -377,18 +404,22 @@ async fn open_pull(
     context: &Context,
     run: &Run,
     repository: &Repository,
-    line: &Line,
-    base: &str,
+    (line, base): (&Line, &str),
+    head: &Sha,
 ) -> Result<Number, Undelivered> {
     let find = async || pulls::find_by_head(&context.github, repository, &line.branch).await;
-    let mut continues = None;
+    let mut continues = line.continues;
     // Nobody can have opened one for a branch that was pushed for the first time just now.
     if line.head.is_some() {
         let found = find().await?;
         if let Some(open) = found.iter().find(|pull| pull.is_open()) {
             return Ok(open.number);
         }
-        continues = found.iter().find(|pull| !pull.is_merged()).map(|pull| pull.number);
+        // Whoever merged it in the moment of the push has merged this.
+        if let Some(merged) = found.iter().find(|pull| pull.is_merged() && pull.head.sha == *head) {
+            return Ok(merged.number);
+        }
+        continues = found.first().map(|pull| pull.number).or(continues);
     }
     let thread = db::threads::get(&mut *context.db.read().await?, run.thread).await?;
     let words = answer(run).map(|answer| words_of(&answer)).unwrap_or_default();

@@ -76,8 +76,7 @@ async fn settle(context: &Context, run: &Run, machine: &Machine) -> Result<(), T
     db::reports::touch_status(&mut tx, run.id, now).await?;
     let thread = db::threads::get(&mut tx, run.thread).await?;
     let detail = format!("runner {} is back; what run {} left there was ended and kept", machine.config().name, run.id);
-    let record = Decision { run: Some(run.id), ..Decision::noted(&thread, "settled", detail) };
-    db::decisions::insert(&mut tx, &record, now).await?;
+    db::decisions::insert(&mut tx, &Decision::of_run(&thread, run.id, "settled", detail), now).await?;
     tx.commit().await?;
     context.wake.reports.notify_one();
     Ok(())

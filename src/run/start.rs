@@ -41,13 +41,14 @@ pub struct NewWork {
 
 impl NewWork {
     /// Another attempt of a run, asked for by `requester` whose right to was confirmed at `allowed_at`; on the same line if that is still open.
+    /// A follow-up goes on with its line in any case, and opens the pull request again (B20).
     pub async fn again(conn: &mut Conn, run: &Run, requester: Account, allowed_at: Millis) -> Result<Self> {
         let open = db::lines::open_of(&mut *conn, run.thread).await?;
         Ok(Self {
             thread: db::threads::get(conn, run.thread).await?,
             ask: Ask { requester, ..run.ask.clone() },
             retry_of: Some((run.id, run.attempt + 1)),
-            line: run.line.filter(|id| open.is_some_and(|line| line.id == *id)),
+            line: run.line.filter(|id| run.kind == Kind::FollowUp || open.is_some_and(|line| line.id == *id)),
             agent: run.agent.clone(),
             chosen_by: run.chosen_by.clone(),
             model: run.model.clone(),
@@ -96,6 +97,9 @@ pub async fn start(conn: &mut Conn, work: &NewWork, now: Millis) -> Result<Optio
     match db::runs::insert(&mut *conn, &run, now).await {
         Err(error) if db::is_unique_violation(&error) => return Ok(None),
         other => other?,
+    }
+    if work.ask.unposted {
+        return Ok(Some(run.id));
     }
     let status = NewReport {
         key: format!("status:{}", run.id),

@@ -10,8 +10,9 @@ use tracing::{Instrument as _, error, info_span};
 
 use super::step;
 use crate::context::Context;
-use crate::db;
-use crate::model::{RunId, Status};
+use crate::db::decisions::Decision;
+use crate::db::{self, Conn};
+use crate::model::{Millis, RunId, Status};
 use crate::queue::{schedule::Turn, turns};
 use crate::report::worker::PROGRESS_EVERY;
 
@@ -59,7 +60,9 @@ async fn assign_slots(context: &Arc<Context>) -> Result<()> {
     for (run, turn) in &turns {
         match turn {
             Turn::Start(runner) => {
-                db::runs::assign(&mut tx, *run, runner, now).await?;
+                if db::runs::assign(&mut tx, *run, runner, now).await? {
+                    tell_assigned(&mut tx, *run, runner, now).await?;
+                }
                 db::reports::touch_status(&mut tx, *run, now).await?;
             }
             // The others moved up.
@@ -68,6 +71,18 @@ async fn assign_slots(context: &Arc<Context>) -> Result<()> {
     }
     tx.commit().await?;
     context.wake.reports.notify_one();
+    Ok(())
+}
+
+/// Says on the timeline which runner has a run: once for each, however often it goes back to the queue.
+async fn tell_assigned(tx: &mut Conn, run: RunId, runner: &str, now: Millis) -> Result<()> {
+    let run = db::runs::get(&mut *tx, run).await?;
+    let thread = db::threads::get(&mut *tx, run.thread).await?;
+    const REASON: &str = "assigned";
+    if !db::decisions::is_told(&mut *tx, &thread, run.id, (REASON, runner)).await? {
+        let detail = format!("run {} is on runner {runner}", run.id);
+        db::decisions::insert(tx, &Decision::of_run(&thread, run.id, REASON, detail), now).await?;
+    }
     Ok(())
 }
 

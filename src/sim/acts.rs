@@ -105,6 +105,7 @@ impl Sim {
             folder,
             default_branch: "main".to_owned(),
             archived: false,
+            public: false,
             created_at: now,
             roles: Default::default(),
             labels: Default::default(),

@@ -92,12 +92,15 @@ fn admitted(
         let ask = ("www-authenticate".to_owned(), "Basic realm=\"GitHub\"".to_owned());
         text(401, message).with_headers([ask])
     };
+    let world = inner.world();
     let token = match caller {
         Ok(Caller::Installation(_, token)) => token,
+        Ok(Caller::Nobody) if let Some(of) = world.repository(full_name).filter(|of| of.public && !writes) => {
+            return Ok((of.id, of.folder.clone(), false, world.bot));
+        }
         Ok(_) => return Err(unknown("Repository not found.")),
         Err(_) => return Err(unknown("Invalid username or token.")),
     };
-    let world = inner.world();
     let of = world.repository(full_name).filter(|of| in_scope(&world, &token, of));
     let of = of.ok_or_else(|| text(404, "Repository not found."))?;
     let access = if writes { Access::Write } else { Access::Read };

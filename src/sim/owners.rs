@@ -103,6 +103,19 @@ impl Sim {
         Ok(())
     }
 
+    /// Lets everybody read a repository, without a token too; the App is not told.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn make_public(&self, repository: &str) -> anyhow::Result<()> {
+        let mut world = self.inner.world();
+        let id = find(&world, repository)?.id;
+        if let Some(repository) = world.repositories.get_mut(&id) {
+            repository.public = true;
+        }
+        Ok(())
+    }
+
     /// Archives a repository, or takes that back: `repository.archived` or `repository.unarchived`.
     ///
     /// # Errors
@@ -218,6 +231,6 @@ fn listed(of: &Repository) -> Value {
         "node_id": format!("R_{}", of.id),
         "name": of.name,
         "full_name": of.full_name,
-        "private": false,
+        "private": !of.public,
     })
 }

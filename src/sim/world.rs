@@ -56,6 +56,8 @@ pub(super) struct Repository {
     pub folder: PathBuf,
     pub default_branch: String,
     pub archived: bool,
+    /// Whether everybody may read it, without a token.
+    pub public: bool,
     pub created_at: Millis,
     pub roles: HashMap<i64, Role>,
     pub labels: BTreeMap<String, Label>,

@@ -28,6 +28,8 @@ pub enum ChosenBy {
     Label,
     /// The line's previous run.
     Line,
+    /// The review before.
+    Review,
     /// The repository's policy.
     Policy,
     /// The runner.
@@ -43,6 +45,7 @@ impl ChosenBy {
             Self::Command => "the command",
             Self::Label => "the label",
             Self::Line => "the previous run of this line",
+            Self::Review => "the review before",
             Self::Policy => ".github/track.yml",
             Self::Runner => "the runner's configuration",
             Self::Default => "default_agent",

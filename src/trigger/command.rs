@@ -64,6 +64,24 @@ pub struct Review {
     pub instructions: String,
 }
 
+/// Whether names that did not come through the grammar are such as it lets through; else what is wrong.
+pub fn check_review(review: &Review) -> Result<(), String> {
+    let named = [
+        ("agent", &review.agent, check_name as Rule),
+        ("model", &review.model, check_model),
+        ("runner", &review.runner, check_name),
+    ];
+    for (what, name, rule) in named {
+        if let Some(name) = name {
+            rule(name).map_err(|why| format!("{name:?} cannot be the {what}: {why}"))?;
+        }
+    }
+    if review.instructions.len() > MAX_TEXT {
+        return Err(format!("the instructions are longer than {MAX_TEXT} bytes"));
+    }
+    Ok(())
+}
+
 /// How to start a run; what is `None` is chosen by others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dispatch {

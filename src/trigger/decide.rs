@@ -2,12 +2,15 @@
 
 use crate::config::Limits;
 use crate::model::{
-    Account, AccountId, Kind, Lane, LineId, LineState, Millis, Number, Outcome, Pin, RunId, Sha, Status,
+    Account, AccountId, Kind, Lane, LineId, LineState, Millis, Number, Outcome, Pin, ReviewPrompt, RunId, Sha, Status,
+    date_time,
 };
 
 use super::choose::{Choices, ChosenBy, choose_agent};
 use super::command::{Command, Dispatch, Followup, Mistake, Review};
 use super::policy::{self, Policy};
+
+const MINUTE: Millis = 60_000;
 
 /// One thing that somebody may want, found in a delivery.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +56,21 @@ pub struct ProfileFacts {
     pub agent: String,
     /// The model that it asks for.
     pub model: Option<String>,
+    /// Its instructions.
+    pub instructions: Option<String>,
+}
+
+/// How a pull request was reviewed before.
+#[derive(Clone, Debug)]
+pub struct ReviewFacts {
+    /// The agent.
+    pub agent: String,
+    /// The model that was asked for.
+    pub model: Option<String>,
+    /// The profile that chose them.
+    pub profile: Option<String>,
+    /// What the agent was told; `None`: that was not kept.
+    pub prompt: Option<ReviewPrompt>,
 }
 
 /// What is known when a wish is decided; words come from the delivery, state from GitHub and the tables.
@@ -70,8 +88,8 @@ pub struct Facts {
     pub last: Option<LastRun>,
     /// The line that it is about: that of the pull request, else the open one, else the newest.
     pub line: Option<LineFacts>,
-    /// The agent of the thread's newest review.
-    pub review_agent: Option<String>,
+    /// The newest review of the pull request on which it was said.
+    pub reviewed: Option<ReviewFacts>,
     /// `.github/track.yml`, or what is wrong with it.
     pub policy: Result<Policy, String>,
     /// Names of the agents that exist.
@@ -86,8 +104,12 @@ pub struct Facts {
     pub limits: Limits,
     /// Runs that the actor asked for in the last hour.
     pub asked_last_hour: i64,
+    /// When the actor will have asked for fewer than the limit; `None` where that never is.
+    pub asked_again_at: Option<Millis>,
     /// US dollars spent in the last day.
     pub cost_last_day: f64,
+    /// When less than the limit will have been spent in a day; `None` where that never is.
+    pub afforded_again_at: Option<Millis>,
 }
 
 /// A pull request, as far as decisions depend on it.
@@ -148,6 +170,8 @@ pub struct LastRun {
     pub outcome: Outcome,
     /// Its number of attempts so far.
     pub attempt: i64,
+    /// What became of its line, and the line's pull request; `None` for a review.
+    pub line: Option<(LineState, Option<Number>)>,
 }
 
 /// What is done about a wish.
@@ -186,6 +210,15 @@ pub enum Decision {
         instructions: String,
         /// What the actor reads, Markdown.
         text: String,
+    },
+    /// Nothing is done because a limit is reached, and the actor is told when it has room again.
+    NotYet {
+        /// A word that names the limit.
+        reason: &'static str,
+        /// What the actor reads, Markdown.
+        text: String,
+        /// When it can be asked for again.
+        again_at: Millis,
     },
     /// A question is answered.
     Answer(Question),
@@ -319,17 +352,22 @@ fn followup(request: &Followup, facts: &Facts) -> Decision {
         );
     };
     if line.state == LineState::Merged && !request.fresh {
-        let pull = line.pull.map_or_else(|| "The pull request".to_owned(), |pull| format!("#{pull}"));
-        let text = format!(
-            "{pull} is merged, so nothing can be added to it. `/track followup --fresh <text>` begins a new line of work that knows what was said."
-        );
-        return refuse("merged", text);
+        return merged(line.pull);
     }
     let wanted = Dispatch { fresh: request.fresh, instructions: request.instructions.clone(), ..Dispatch::default() };
     match start(Kind::FollowUp, &wanted, None, facts) {
         Decision::Start(start) if !request.fresh => Decision::Start(Box::new(Start { line: Some(line.id), ..*start })),
         other => other,
     }
+}
+
+/// A follow-up adds to its pull request, which can no longer be done (B20).
+fn merged(pull: Option<Number>) -> Decision {
+    let pull = pull.map_or_else(|| "The pull request".to_owned(), |pull| format!("#{pull}"));
+    let text = format!(
+        "{pull} is merged, so nothing can be added to it. `/track followup --fresh <text>` begins a new line of work that knows what was said."
+    );
+    refuse("merged", text)
 }
 
 /// Reviews a pull request as it is at the time of the request (B30, B31).
@@ -356,10 +394,44 @@ fn review(request: &Review, facts: &Facts) -> Decision {
         instructions: request.instructions.clone(),
         ..Dispatch::default()
     };
-    let pin = Pin { pull: pull.number, head: pull.head.clone(), base: pull.base.clone() };
     match start(Kind::Review, &wanted, None, facts) {
-        Decision::Start(start) => Decision::Start(Box::new(Start { base: None, pin: Some(pin), ..*start })),
+        Decision::Start(start) => {
+            let before = before(&wanted, facts);
+            let pin = Pin {
+                pull: pull.number,
+                head: pull.head.clone(),
+                base: pull.base.clone(),
+                prompt: before.and_then(|before| before.prompt.clone()).or_else(|| Some(prompt(&start, facts))),
+                replaces: before.map(|before| before.agent.clone()).filter(|agent| *agent != start.agent),
+            };
+            Decision::Start(Box::new(Start { base: None, pin: Some(pin), ..*start }))
+        }
         other => other,
+    }
+}
+
+/// The review with whose settings a further one is made: none if another agent is asked for.
+fn before<'a>(request: &Dispatch, facts: &'a Facts) -> Option<&'a ReviewFacts> {
+    facts.reviewed.as_ref().filter(|before| request.agent.as_ref().is_none_or(|agent| *agent == before.agent))
+}
+
+/// A further review is done as the one before, whatever was configured since, unless its agent is gone (B37).
+fn as_before(request: &Dispatch, facts: &Facts) -> Option<Chosen> {
+    let before = before(request, facts).filter(|before| facts.agents.contains(&before.agent))?;
+    Some(Chosen {
+        agent: before.agent.clone(),
+        by: if request.agent.is_some() { ChosenBy::Command } else { ChosenBy::Review },
+        model: before.model.clone(),
+        profile: before.profile.clone(),
+    })
+}
+
+/// What a reviewer is told beside the request.
+fn prompt(start: &Start, facts: &Facts) -> ReviewPrompt {
+    let profile = facts.profiles.iter().find(|profile| Some(&profile.name) == start.profile.as_ref());
+    ReviewPrompt {
+        repository: facts.policy.as_ref().ok().and_then(|policy| policy.review_prompt.clone()),
+        profile: profile.and_then(|profile| profile.instructions.clone()),
     }
 }
 
@@ -370,14 +442,18 @@ fn start(kind: Kind, request: &Dispatch, label_selects: Option<&str>, facts: &Fa
         Err(mistake) => return refuse("bad_policy", mistake.clone()),
     };
     let previous = match kind {
-        Kind::Review => facts.review_agent.as_deref(),
+        Kind::Review => None,
         // A follow-up keeps the agent of the work that it follows, whatever became of its line.
         Kind::FollowUp => facts.line.as_ref().and_then(|line| line.agent.as_deref()),
         Kind::Task => {
             facts.line.as_ref().filter(|line| line.state == LineState::Open).and_then(|line| line.agent.as_deref())
         }
     };
-    let Chosen { agent, by, model, profile } = match choose(request, (label_selects, previous), policy, facts) {
+    let chosen = match as_before(request, facts).filter(|_| kind == Kind::Review) {
+        Some(chosen) => Ok(chosen),
+        None => choose(request, (label_selects, previous), policy, facts),
+    };
+    let Chosen { agent, by, model, profile } = match chosen {
         Ok(chosen) => chosen,
         Err((reason, text)) => return refuse(reason, text),
     };
@@ -450,25 +526,51 @@ fn live_here(kind: Kind, facts: &Facts) -> Option<Decision> {
 fn too_many(facts: &Facts) -> Option<Decision> {
     let per_hour = i64::from(facts.limits.runs_per_user_hour);
     if facts.asked_last_hour >= per_hour {
-        return Some(refuse(
-            "user_limit",
-            format!(
-                "You have reached the limit of runs per person and hour ({} of {per_hour}, `runs_per_user_hour`). Ask again later.",
-                facts.asked_last_hour
-            ),
-        ));
+        let what = format!(
+            "You have reached the limit of runs per person and hour ({} of {per_hour}, `runs_per_user_hour`).",
+            facts.asked_last_hour
+        );
+        return Some(not_yet("user_limit", what, facts.asked_again_at));
     }
-    too_dear(facts.cost_last_day, &facts.limits).map(|text| refuse("cost_limit", text))
+    too_dear(facts.cost_last_day, &facts.limits).map(|what| not_yet("cost_limit", what, facts.afforded_again_at))
+}
+
+fn not_yet(reason: &'static str, what: String, again_at: Option<Millis>) -> Decision {
+    match again_at {
+        Some(again_at) => {
+            let text = format!("{what} Ask again after {}.", next_minute(again_at));
+            Decision::NotYet { reason, text, again_at }
+        }
+        None => refuse(reason, format!("{what} No run starts until it is raised.")),
+    }
+}
+
+/// A moment as people read it who must not be early.
+pub(super) fn next_minute(at: Millis) -> String {
+    date_time(at.saturating_add(MINUTE - 1))
 }
 
 /// What is said where the day's money is spent.
 pub(super) fn too_dear(cost_last_day: f64, limits: &Limits) -> Option<String> {
     (cost_last_day >= limits.cost_usd_per_day).then(|| {
         format!(
-            "The runs of the last 24 hours cost ${cost_last_day:.2}, and ${:.2} a day is the limit (`cost_usd_per_day`). Ask again later.",
+            "The runs of the last 24 hours cost ${cost_last_day:.2}, and ${:.2} a day is the limit (`cost_usd_per_day`).",
             limits.cost_usd_per_day
         )
     })
+}
+
+/// The time of the run with which enough of these costs, oldest first, will have passed for the rest to be below the limit; `None` where
+/// even nothing is too much.
+pub fn dearest_until(costs: &[(Millis, f64)], limits: &Limits) -> Option<Millis> {
+    let mut left: f64 = costs.iter().map(|(_, cost)| cost).sum();
+    for (at, cost) in costs {
+        left -= cost;
+        if left < limits.cost_usd_per_day {
+            return Some(*at);
+        }
+    }
+    None
 }
 
 struct Chosen {
@@ -604,6 +706,9 @@ fn retry(facts: &Facts) -> Decision {
     }
     if last.outcome == Outcome::Succeeded {
         return refuse("last_succeeded", succeeded(last.kind));
+    }
+    if let (Kind::FollowUp, Some((LineState::Merged, pull))) = (last.kind, last.line) {
+        return merged(pull);
     }
     Decision::Retry { of: last.id, attempt: last.attempt + 1 }
 }

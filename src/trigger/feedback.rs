@@ -1,7 +1,8 @@
 //! What is done about reviews of the bot's own pull requests, which ask for a follow-up without a command: pure, like [`super::decide`].
 
+use super::decide::{next_minute, too_dear};
 use crate::config::{FollowUp, Limits};
-use crate::model::AccountId;
+use crate::model::{AccountId, Millis};
 
 /// A review that was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct FeedbackFacts {
     pub rounds: i64,
     /// US dollars spent in the last day.
     pub cost_last_day: f64,
+    /// When less than the limit will have been spent in a day; `None` where that never is.
+    pub afforded_again_at: Option<Millis>,
     /// The limits of server and repository together.
     pub limits: Limits,
 }
@@ -89,6 +92,15 @@ pub enum Verdict {
         reason: &'static str,
         /// What they read, Markdown.
         text: String,
+    },
+    /// None is before this time, and the people on the pull request are told so; the feedback goes on waiting.
+    Wait {
+        /// A word that names the limit.
+        reason: &'static str,
+        /// What they read, Markdown.
+        text: String,
+        /// When the limit has room again.
+        until: Millis,
     },
 }
 
@@ -125,9 +137,14 @@ pub fn act(facts: &FeedbackFacts) -> Verdict {
         );
         return Verdict::Tell { reason: "rounds", text };
     }
-    match super::decide::too_dear(facts.cost_last_day, &facts.limits) {
-        Some(text) => Verdict::Tell { reason: "cost_limit", text },
-        None => Verdict::Start,
+    let reason = "cost_limit";
+    match (too_dear(facts.cost_last_day, &facts.limits), facts.afforded_again_at) {
+        (None, _) => Verdict::Start,
+        (Some(what), Some(until)) => {
+            let text = format!("{what} What was said waits, and becomes a follow-up after {}.", next_minute(until));
+            Verdict::Wait { reason, text, until }
+        }
+        (Some(what), None) => Verdict::Tell { reason, text: format!("{what} No follow-up starts until it is raised.") },
     }
 }
 
@@ -148,6 +165,7 @@ mod tests {
             open: 1,
             rounds: 0,
             cost_last_day: 0.0,
+            afforded_again_at: Some(1_774_000_000_001),
             limits: Limits::default(),
         }
     }
@@ -190,13 +208,15 @@ mod tests {
             (FeedbackFacts { open: 0, ..facts() }, "answered"),
             (FeedbackFacts { rounds: rounds - 1, ..facts() }, "start"),
             (FeedbackFacts { rounds, ..facts() }, "rounds"),
-            (FeedbackFacts { cost_last_day: 100.0, ..facts() }, "cost_limit"),
+            (FeedbackFacts { cost_last_day: 100.0, ..facts() }, "wait: cost_limit"),
+            (FeedbackFacts { cost_last_day: 100.0, afforded_again_at: None, ..facts() }, "cost_limit"),
             (FeedbackFacts { requested: true, open: 0, rounds, mode: FollowUp::Off, ..facts() }, "start"),
             (FeedbackFacts { requested: true, pull_open: false, ..facts() }, "told: pull_closed"),
-            (FeedbackFacts { requested: true, cost_last_day: 100.0, ..facts() }, "told: cost_limit"),
+            (FeedbackFacts { requested: true, cost_last_day: 100.0, ..facts() }, "wait: cost_limit"),
         ] {
             let word = match act(&facts) {
                 Verdict::Start => "start".to_owned(),
+                Verdict::Wait { reason, .. } => format!("wait: {reason}"),
                 Verdict::Tell { reason, .. } if facts.requested => format!("told: {reason}"),
                 Verdict::Skip { reason, .. } | Verdict::Tell { reason, .. } => reason.to_owned(),
             };
@@ -204,5 +224,8 @@ mod tests {
         }
         let Verdict::Tell { text, .. } = act(&FeedbackFacts { rounds, ..facts() }) else { panic!("nothing is told") };
         insta::assert_snapshot!(text, @"Reviews have started 5 follow-ups here in 24 hours, which is the limit (`followups_per_day`). `/track followup <text>` goes on all the same.");
+        let dear = FeedbackFacts { cost_last_day: 100.0, ..facts() };
+        let Verdict::Wait { text, .. } = act(&dear) else { panic!("nothing is told") };
+        insta::assert_snapshot!(text, @"The runs of the last 24 hours cost $100.00, and $100.00 a day is the limit (`cost_usd_per_day`). What was said waits, and becomes a follow-up after 2026-03-20 09:47 UTC.");
     }
 }

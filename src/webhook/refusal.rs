@@ -29,6 +29,9 @@ pub enum Refusal {
     /// Signed, but not a delivery of GitHub's.
     #[error("X-GitHub-Delivery and X-GitHub-Event must each be there once, as GitHub writes them")]
     Unnamed,
+    /// Signed, and nothing.
+    #[error("the body is empty, and every delivery of GitHub's is a JSON object")]
+    Empty,
     /// No memory, no room in the queue, or no commit in time.
     #[error("the delivery could not be stored now; send it again later")]
     Busy,
@@ -40,7 +43,7 @@ impl Refusal {
             Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Broken | Self::Unnamed => StatusCode::BAD_REQUEST,
+            Self::Broken | Self::Unnamed | Self::Empty => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -54,6 +57,7 @@ impl Refusal {
             Self::Broken => "broken",
             Self::Unauthorized => "unauthorized",
             Self::Unnamed => "unnamed",
+            Self::Empty => "empty",
             Self::Busy => "busy",
         }
     }

@@ -69,6 +69,9 @@ impl FromRequest<IntakeState> for Verified {
         }
         let delivery_id = name(&head.headers, DELIVERY).ok_or(Refusal::Unnamed)?;
         let event = name(&head.headers, EVENT).ok_or(Refusal::Unnamed)?;
+        if body.is_empty() {
+            return Err(Refusal::Empty);
+        }
         Ok(Self { delivery_id, event, body, sha256: hex::encode(sha256.finalize()), held })
     }
 }

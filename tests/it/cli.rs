@@ -20,6 +20,7 @@ async fn every_subcommand_explains_itself() {
         "runner reset",
         "runner remove",
         "runs",
+        "review",
         "discard",
         "version",
     ] {

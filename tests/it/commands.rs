@@ -152,13 +152,15 @@ async fn two_commands_in_one_comment_run_in_order_and_questions_are_answered() {
     world.comment(MAINTAINER, issue, "/track why").await;
     world.settle().await;
     insta::assert_snapshot!(dated(world.said(issue).last().unwrap()), @"
-    | When | Who | Verdict | Why |
-    | --- | --- | --- | --- |
-    | DATE TIME UTC | – | noted (`succeeded`) | run RUN is done: changes were made |
-    | DATE TIME UTC | mona | refused (`already_live`) | Run `RUN` is still running here. Wait for it, or end it with `/track cancel`. |
-    | DATE TIME UTC | mona | refused (`already_live`) | Run `RUN` is still queued here. Wait for it, or end it with `/track cancel`. |
-    | DATE TIME UTC | mona | accepted (`answered`) | status was answered |
-    | DATE TIME UTC | mona | accepted (`queued`) | run RUN is queued for scripted |
+    | When | Who | Verdict | Why | About |
+    | --- | --- | --- | --- | --- |
+    | DATE TIME UTC | – | noted (`notified`) | mona was told on #2 of SHA | #2 at `SHA`, `local-1` |
+    | DATE TIME UTC | – | noted (`succeeded`) | run RUN is done: changes were made | #2 at `SHA`, `local-1` |
+    | DATE TIME UTC | mona | refused (`already_live`) | Run `RUN` is still running here. Wait for it, or end it with `/track cancel`. | `track/issue-1-LINE` |
+    | DATE TIME UTC | – | noted (`assigned`) | run RUN is on runner local-1 | `track/issue-1-LINE`, `local-1` |
+    | DATE TIME UTC | mona | refused (`already_live`) | Run `RUN` is still queued here. Wait for it, or end it with `/track cancel`. | `track/issue-1-LINE` |
+    | DATE TIME UTC | mona | accepted (`answered`) | status was answered | `track/issue-1-LINE` |
+    | DATE TIME UTC | mona | accepted (`queued`) | run RUN is queued for scripted | `track/issue-1-LINE` |
     ");
 }
 
@@ -172,9 +174,9 @@ async fn help_and_questions_are_answered_where_nothing_was_done_yet() {
     assert_eq!(said.len(), 3, "{said:#?}");
     insta::assert_snapshot!(said[0], @"No runs here yet. `/track dispatch` starts one.");
     insta::assert_snapshot!(dated(&said[1]), @"
-    | When | Who | Verdict | Why |
-    | --- | --- | --- | --- |
-    | DATE TIME UTC | mona | accepted (`answered`) | status was answered |
+    | When | Who | Verdict | Why | About |
+    | --- | --- | --- | --- | --- |
+    | DATE TIME UTC | mona | accepted (`answered`) | status was answered | – |
     ");
     assert!(said[2].contains("`/track dispatch [--agent A]"));
 }

@@ -18,7 +18,7 @@ else
 fi"#;
 
 /// A pull request of the bot's, and the issue that it is for.
-async fn opened(world: &World) -> (Number, Number) {
+pub async fn opened(world: &World) -> (Number, Number) {
     world.agent(WORK);
     let issue = world.work_on("Say hello", "").await;
     let pull = world.sim.pulls(REPO).remove(0);
@@ -109,7 +109,7 @@ async fn lone_comments_wait_for_each_other_and_become_one_follow_up() {
     assert_eq!(answers(&world, pull, first).len(), 2, "the comment and the reply to it have one answer each");
 }
 
-async fn waiting(world: &World) -> usize {
+pub async fn waiting(world: &World) -> usize {
     let mut conn = world.db().read().await.expect("the database");
     let line = track::db::runs::filtered(&mut conn, &track::db::runs::Filter { repo: None, number: None, limit: 1 })
         .await

@@ -251,6 +251,11 @@ async fn a_signed_body_needs_the_names_that_github_gives() {
         headers.extend(value.map(|value| (name, value)));
         assert_eq!(intake.post("{}", &headers).await.0, StatusCode::BAD_REQUEST, "{name}: {value:?}");
     }
+    // An empty body is signed as any other, and without the signature nothing is said of it.
+    let nothing = sign(b"");
+    let told = "the body is empty, and every delivery of GitHub's is a JSON object\n".to_owned();
+    assert_eq!(intake.post("", &named("a", &nothing)).await, (StatusCode::BAD_REQUEST, told));
+    assert_eq!(intake.post("", &named("a", &signature)).await.0, StatusCode::UNAUTHORIZED);
     let headers = [&named("a", &signature)[..], &[("x-github-delivery", "b")]].concat();
     assert_eq!(intake.post("{}", &headers).await.0, StatusCode::BAD_REQUEST, "two ids");
     assert_eq!(intake.stored().await, Vec::<String>::new());

@@ -1,7 +1,7 @@
 //! How threads end, and what ends with them.
 
 use sqlx::Row as _;
-use track::model::{LineState, Number, Outcome, Status};
+use track::model::{LineState, Number, Outcome, Reason, Status};
 
 use crate::harness::{MAINTAINER, REPO, STRANGER, World};
 
@@ -599,6 +599,27 @@ async fn a_repository_that_takes_nothing_any_more_ends_what_is_at_work_for_it() 
         assert_eq!(told_of_the_app(&world).await, [told]);
         assert!(recorded(&world, issue).await.contains(&format!("{what}; run {} ended", run.id)), "{how}");
     }
+}
+
+// T11: the webhook that tells of it never comes.
+#[tokio::test]
+async fn a_repository_that_is_gone_is_named_as_the_reason() {
+    let world = World::new().await;
+    at_work(&world).await;
+    world.sim.set_webhook_url(None);
+    world.sim.delete_repository(REPO).await.expect("deleted");
+    world.signal("go");
+    world
+        .until("the run is over", async || {
+            world.pass(60_000);
+            only_run(&world).await.status == Status::Done
+        })
+        .await;
+    let run = only_run(&world).await;
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::RepositoryUnusable)));
+    let detail = run.detail.expect("a reason");
+    assert!(detail.starts_with("the repository is gone, or the App has no access to it any more: "), "{detail}");
+    assert!(run.result.is_some(), "what the agent left is kept");
 }
 
 // T05

@@ -345,6 +345,7 @@ async fn whoever_begins_anew_does_not_wait_for_a_runner_that_is_away() {
     world.until("another run", async || world.runs().await.len() == 2).await;
     let first = world.runs().await.pop().expect("the first run");
     assert_eq!((first.status, first.outcome, first.unsettled), (Status::Done, Some(Outcome::Lost), true));
+    assert!(world.decisions(issue).await.contains(&"noted lost".to_owned()), "{:?}", world.decisions(issue).await);
     world.until("it is said", async || world.said(issue)[0].contains("**Lost**")).await;
     insta::assert_snapshot!(world.said(issue)[0], @"
     ❓ **Lost**: the runner did not answer for too long.

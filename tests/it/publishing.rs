@@ -1,8 +1,9 @@
 //! Between an agent's commit and a pull request: what others did meanwhile, and what GitHub says to it.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use track::model::{Outcome, Reason};
+use track::model::{Kind, LineState, Number, Outcome, Reason};
 use track::sim::{Fault, PullSnapshot};
 
 use crate::harness::{MAINTAINER, REPO, World};
@@ -10,7 +11,7 @@ use crate::harness::{MAINTAINER, REPO, World};
 const WAITS: &str = r#"await go; commit "file-$TRACK_RUN_ID.txt" x "feat: x"; answer succeeded "Did.""#;
 
 /// An issue whose agent is at work and waits for `go`.
-async fn at_work(world: &World) -> track::model::Number {
+async fn at_work(world: &World) -> Number {
     world.agent(WAITS);
     let issue = world.issue("Say hello", "").await;
     world.label(issue, "track").await;
@@ -141,6 +142,56 @@ async fn commits_that_somebody_pushed_meanwhile_are_not_overwritten() {
     ");
 }
 
+// T32
+#[tokio::test]
+async fn a_race_that_is_lost_twice_is_told_with_both_commits() {
+    let world = World::new().await;
+    let issue = at_work(&world).await;
+    world.signal("go");
+    world.settle().await;
+    let branch = only_pull(&world, REPO).await.head_ref;
+    world.agent(r#"await again; commit b.txt b "feat: b"; answer succeeded "Added b.""#);
+    world.comment(MAINTAINER, issue, "/track dispatch more").await;
+    world.until_started(2).await;
+
+    let on = |parent: &str, message: &str| {
+        let who = ["-c", "user.name=mona", "-c", "user.email=mona@example.com"];
+        let tree = format!("{branch}^{{tree}}");
+        world.git_at_github(&[&who[..], &["commit-tree", &tree, "-p", parent, "-m", message]].concat())
+    };
+    let first = on(&branch, "theirs");
+    let second = on(&first, "theirs again");
+    // Somebody is faster than each of the two pushes: the branch moves just before git is told where it is.
+    let folder = world.sim.folder(REPO).unwrap();
+    let (reference, racers) = (format!("refs/heads/{branch}"), [first.clone(), second.clone()]);
+    let (lost, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    world.sim.set_fault(Box::new(move |request| {
+        let pushes = request.query.contains("git-receive-pack");
+        let asks = request.query.contains("git-upload-pack");
+        let races = lost.load(SeqCst);
+        if asks {
+            seen.store(races, SeqCst);
+        }
+        if pushes && races < 2 && seen.load(SeqCst) == races {
+            lost.store(races + 1, SeqCst);
+            let moved = std::process::Command::new("git")
+                .current_dir(&folder)
+                .args(["update-ref", &reference, &racers[races]])
+                .status();
+            assert!(moved.unwrap().success());
+        }
+        None
+    }));
+    world.signal("again");
+    world.settle().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::BranchMoved)), "{:?}", run.detail);
+    let (detail, result) = (run.detail.unwrap(), run.result.unwrap());
+    assert!(detail.contains(&second) && detail.contains(result.as_str()) && detail.contains("it moves on"), "{detail}");
+    assert_eq!(world.git_at_github(&["rev-parse", &branch]), second);
+    assert!(is_kept(&world).await);
+}
+
 #[tokio::test]
 async fn commits_that_somebody_pushed_before_are_what_the_next_run_begins_with() {
     let world = World::new().await;
@@ -157,10 +208,9 @@ async fn commits_that_somebody_pushed_before_are_what_the_next_run_begins_with()
     assert!(log.contains(&theirs), "{log}");
 }
 
-#[tokio::test]
-async fn a_pull_request_opened_by_hand_for_the_bots_branch_is_the_bots() {
-    let world = World::new().await;
-    at_work(&world).await;
+/// The branch of a run whose pull request GitHub refused, and the one that a person opened for it by hand.
+async fn opened_by_hand(world: &World) -> (String, Number) {
+    at_work(world).await;
     let refused = Fault::Status { code: 422, headers: Vec::new(), body: "{}".to_owned() };
     world.fault(usize::MAX, |request| request.method == "POST" && request.path.ends_with("/pulls"), refused);
     world.signal("go");
@@ -169,11 +219,73 @@ async fn a_pull_request_opened_by_hand_for_the_bots_branch_is_the_bots() {
     let branches = world.sim.branches(REPO).await;
     let branch = branches.iter().find(|(name, _)| name.starts_with("track/")).unwrap().0.clone();
     let pull = world.sim.open_pull(REPO, MAINTAINER, (&branch, "main"), ("By hand", "")).await.unwrap();
+    (branch, pull)
+}
+
+#[tokio::test]
+async fn a_pull_request_opened_by_hand_for_the_bots_branch_is_the_bots() {
+    let world = World::new().await;
+    let (_, pull) = opened_by_hand(&world).await;
     world.comment(MAINTAINER, pull, "/track dispatch more").await;
     world.settle().await;
     let run = world.runs().await.remove(0);
     assert_eq!((run.outcome, run.pull), (Some(Outcome::Succeeded), Some(pull)));
     assert_eq!(only_pull(&world, REPO).await.head_sha, String::from(run.pushed.unwrap()));
+}
+
+async fn line(world: &World, branch: &str) -> track::db::lines::Line {
+    let repository = world.runs().await[0].repository;
+    let mut conn = world.db().read().await.unwrap();
+    track::db::lines::by_branch(&mut conn, repository, branch).await.unwrap().unwrap()
+}
+
+// B25
+#[tokio::test]
+async fn a_pull_request_opened_by_hand_ends_the_line_when_it_is_merged_or_closed() {
+    for merged in [true, false] {
+        let world = World::new().await;
+        let (branch, pull) = opened_by_hand(&world).await;
+        let expected = if merged {
+            world.sim.merge_pull(REPO, MAINTAINER, pull).await.unwrap();
+            LineState::Merged
+        } else {
+            world.sim.close(REPO, MAINTAINER, pull).await.unwrap();
+            LineState::Closed
+        };
+        world.settle().await;
+        let line = line(&world, &branch).await;
+        assert_eq!((line.state, line.pull), (expected, Some(pull)));
+    }
+}
+
+// B22
+#[tokio::test]
+async fn a_review_of_a_pull_request_opened_by_hand_becomes_a_follow_up() {
+    let world = World::new().await;
+    let (branch, pull) = opened_by_hand(&world).await;
+    world.sim.review(REPO, MAINTAINER, pull, "COMMENTED", "Louder.", &[]).await.unwrap();
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.kind, run.automatic, run.pull), (Kind::FollowUp, true, Some(pull)), "{:?}", run.detail);
+    assert!(world.prompt(run.id).contains("Louder."));
+    assert_eq!(line(&world, &branch).await.pull, Some(pull));
+}
+
+// A second pull request from the same branch is somebody's own matter as long as the line's is open.
+#[tokio::test]
+async fn another_pull_request_of_the_branch_ends_nothing() {
+    let world = World::new().await;
+    at_work(&world).await;
+    world.signal("go");
+    world.settle().await;
+    let first = only_pull(&world, REPO).await;
+    world.sim.commit_file(REPO, "release", "hello.txt", "something else\n").await.unwrap();
+    let backport = ("Backport", "");
+    let second = world.sim.open_pull(REPO, MAINTAINER, (&first.head_ref, "release"), backport).await.unwrap();
+    world.sim.close(REPO, MAINTAINER, second).await.unwrap();
+    world.settle().await;
+    let line = line(&world, &first.head_ref).await;
+    assert_eq!((line.state, line.pull), (LineState::Open, Some(first.number)));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use track::model::Status;
+use track::model::{Kind, Outcome, Status};
 
 use crate::harness::{MAINTAINER, REPO, World};
 
@@ -65,6 +65,43 @@ async fn a_failed_run_is_attempted_again_on_the_same_branch() {
     assert_eq!(world.runs().await.len(), 2);
 }
 
+// B20
+#[tokio::test]
+async fn a_failed_follow_up_is_attempted_again_as_one_would_begin_now() {
+    let world = World::new().await;
+    world.work_on("Say hello", "").await;
+    let pull = world.sim.pulls(REPO).remove(0);
+    // Whatever becomes of the pull request says nothing of the issue.
+    world.sim.edit_issue(REPO, MAINTAINER, pull.number, ("feat: hello", "A part of it.")).await.expect("edited");
+    world.agent("answer failed 'No.'");
+    world.comment(MAINTAINER, pull.number, "/track followup more").await;
+    world.settle_soon().await;
+    world.sim.close(REPO, MAINTAINER, pull.number).await.expect("closed");
+    world.settle_soon().await;
+    world.comment(MAINTAINER, pull.number, "/track retry").await;
+    world.settle_soon().await;
+    let again = r#"commit more.txt more "feat: more"; answer succeeded "Did." "feat: more""#;
+    world.agent(again);
+    world.comment(MAINTAINER, pull.number, "/track retry").await;
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.kind, run.attempt, run.outcome), (Kind::FollowUp, 3, Some(Outcome::Succeeded)), "{:?}", run.detail);
+    let pulls = world.sim.pulls(REPO);
+    assert_eq!((pulls.len(), pulls[0].state), (1, "open"), "it is opened again");
+
+    world.agent("answer failed 'No.'");
+    world.comment(MAINTAINER, pull.number, "/track followup and more").await;
+    world.settle_soon().await;
+    world.sim.merge_pull(REPO, MAINTAINER, pull.number).await.expect("merged");
+    world.settle_soon().await;
+    let before = world.runs().await.len();
+    world.comment(MAINTAINER, pull.number, "/track retry").await;
+    world.settle_soon().await;
+    let said = world.said(pull.number).pop().expect("an answer");
+    insta::assert_snapshot!(said, @"#2 is merged, so nothing can be added to it. `/track followup --fresh <text>` begins a new line of work that knows what was said.");
+    assert_eq!(world.runs().await.len(), before);
+}
+
 /// Kills the supervisor of a run, as a reboot of the runner would.
 fn kill_supervisor(below: &Path, run: &str) {
     let mut folders = vec![below.to_owned()];
@@ -96,6 +133,9 @@ async fn a_run_that_died_is_attempted_again_by_itself() {
     kill_when_running(&world, 1).await;
     world.settle().await;
 
+    let told = world.decisions(issue).await;
+    let of_the_end: Vec<_> = told.iter().rev().skip_while(|one| *one != "noted failed").take(2).collect();
+    assert_eq!(of_the_end, ["noted failed", "noted queued"]);
     insta::assert_snapshot!(world.said(issue)[0], @"
     ❌ **Failed**: the runner was restarted or the run was killed there.
 

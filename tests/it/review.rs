@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use track::model::{Kind, Number, Outcome};
+use track::model::{Kind, Number, Outcome, Reason};
 use track::sim::Fault;
 
 use crate::harness::{MAINTAINER, REPO, STRANGER, World};
 
 /// A pull request of a person's, with a file of thirty lines changed in the middle.
-async fn somebodys(world: &World) -> Number {
+pub async fn somebodys(world: &World) -> Number {
     let lines = |middle: &str| {
         (1..=30).map(|n| if n == 15 { format!("{middle}\n") } else { format!("line {n}\n") }).collect::<String>()
     };
@@ -21,16 +21,16 @@ async fn somebodys(world: &World) -> Number {
         .expect("a pull request")
 }
 
-const REVIEW: &str = r#"git diff --stat "$(git merge-base HEAD HEAD~1)" >/dev/null
+pub const REVIEW: &str = r#"git diff --stat "$(git merge-base HEAD HEAD~1)" >/dev/null
 echo built >build.txt
 review "One thing matters." "$(finding long.txt 15 'Off by one' 'right')" "$(finding long.txt 3 'Elsewhere')""#;
 
-async fn reviewed(world: &World, pull: Number, command: &str) {
+pub async fn reviewed(world: &World, pull: Number, command: &str) {
     world.comment(MAINTAINER, pull, command).await;
     world.settle_soon().await;
 }
 
-fn ours(world: &World, pull: Number) -> Vec<track::sim::ReviewSnapshot> {
+pub fn ours(world: &World, pull: Number) -> Vec<track::sim::ReviewSnapshot> {
     world.sim.reviews(REPO, pull).into_iter().filter(|review| review.author_is_app).collect()
 }
 
@@ -103,7 +103,25 @@ async fn what_cannot_be_reviewed_is_refused_with_the_reason() {
     world.sim.close(REPO, MAINTAINER, pull).await.expect("closed");
     reviewed(&world, pull, "/track review").await;
     assert!(world.only_comment(pull).contains("Reopen it first"), "{}", world.only_comment(pull));
-    assert_eq!(world.starts().len(), 0);
+
+    let world = World::new().await;
+    let pull = somebodys(&world).await;
+    world.sim.merge_pull(REPO, MAINTAINER, pull).await.expect("a merge");
+    reviewed(&world, pull, "/track review").await;
+    insta::assert_snapshot!(world.only_comment(pull), @"This pull request is merged, so there is nothing left to review.");
+    assert_eq!(world.runs().await.len(), 0);
+}
+
+// B30
+#[tokio::test]
+async fn a_draft_is_reviewed_like_any_other_pull_request() {
+    let world = World::new().await;
+    let pull = somebodys(&world).await;
+    world.sim.set_draft(REPO, MAINTAINER, pull, true).await.expect("a draft");
+    world.agent(REVIEW);
+    reviewed(&world, pull, "/track review").await;
+    assert_eq!(ours(&world, pull).len(), 1);
+    assert!(world.sim.pulls(REPO)[0].draft, "it stays one");
 }
 
 // B31
@@ -122,12 +140,49 @@ async fn a_review_stays_on_its_commit_when_the_pull_request_moves() {
     assert_eq!(world.trace("head").expect("a commit").trim(), before);
     let run = world.runs().await.remove(0);
     assert_eq!(run.outcome, Some(Outcome::Succeeded));
-    let said: Vec<String> =
-        ours(&world, pull).iter().map(|review| review.body.clone()).chain(world.said(pull)).collect();
-    assert!(
-        said.iter().any(|text| text.contains("by now") || text.contains("GitHub did not take the review")),
-        "{said:#?}"
-    );
+    let reviews = ours(&world, pull);
+    assert_eq!((reviews.len(), reviews[0].commit.as_str()), (1, before.as_str()));
+    let body = &reviews[0].body;
+    assert!(body.contains("the pull request is at") && body.contains(&parent[..7]), "{body}");
+}
+
+// B31
+#[tokio::test]
+async fn a_commit_that_cannot_be_had_fails_the_run_and_names_both() {
+    let world = World::new().await;
+    let pull = somebodys(&world).await;
+    let pinned = world.sim.pulls(REPO)[0].head_sha.clone();
+    let away = Fault::Status { code: 503, headers: Vec::new(), body: String::new() };
+    let met = world.fault(usize::MAX, |request| request.path.ends_with("/info/refs"), away);
+    world.comment(MAINTAINER, pull, "/track review").await;
+    world.until("git asks for the commit", async || met.load(Ordering::SeqCst) > 0).await;
+    let main = world.git_at_github(&["rev-parse", "main"]);
+    world.sim.force_push(REPO, MAINTAINER, "theirs", &main).await.expect("a push");
+    // GitHub forgets what no branch and no pull request holds, some day.
+    world.git_at_github(&["reflog", "expire", "--expire=now", "--all"]);
+    world.git_at_github(&["prune", "--expire=now"]);
+    world.sim.clear_faults();
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.reason), (Some(Outcome::Failed), Some(Reason::CommitGone)), "{:?}", run.detail);
+    let detail = run.detail.expect("the reason");
+    assert!(detail.contains(&pinned) && detail.contains(&main), "{detail}");
+    insta::assert_snapshot!(world.only_comment(pull), @"
+    ❌ **Failed**: the commit that was to be reviewed cannot be had any more.
+
+    ```text
+    the review is pinned to SHA, which cannot be had; the pull request is at SHA
+    ```
+
+    **Next:** `/track review` reviews the pull request as it is now.
+
+    | Agent | Runner |
+    | --- | --- |
+    | `scripted` | `local-1` |
+
+    <sub>run `RUN` · asked by mona</sub>
+    ");
+    assert_eq!((ours(&world, pull).len(), world.starts().len()), (0, 0));
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ async fn a_review_is_read_answered_resolved_and_submitted() {
     let gh = GitHub::new(&config, Clock::System).unwrap();
     let installation: serde_json::Value = gh.get(As::App, "/repos/octo/hello/installation").await.unwrap();
     let installation = InstallationId(installation["id"].as_i64().unwrap());
-    let repo = Repository { id, installation, name: REPO.parse().unwrap() };
+    let repo = Repository { id, installation: Some(installation), name: REPO.parse().unwrap() };
 
     let found = reviews::list(&gh, &repo, pull).await.unwrap();
     assert_eq!(found.iter().map(|of| of.body.as_str()).collect::<Vec<_>>(), ["", "Please"]);

@@ -112,7 +112,7 @@ fn with(outcome: Outcome) -> Ending {
 
 async fn queued(conn: &mut db::Conn, number: Number) -> RunId {
     let repository =
-        Repository { id: RepositoryId(1), installation: InstallationId(1), name: "octo/hello".parse().unwrap() };
+        Repository { id: RepositoryId(1), installation: Some(InstallationId(1)), name: "octo/hello".parse().unwrap() };
     db::repositories::upsert(&mut *conn, &repository, 0).await.unwrap();
     let thread = db::threads::ensure(&mut *conn, repository.id, number, 0).await.unwrap();
     let run = NewRun {
@@ -131,6 +131,7 @@ async fn queued(conn: &mut db::Conn, number: Number) -> RunId {
             requester: Account { id: AccountId(7), login: "mona".into() },
             pin: None,
             told_on: None,
+            unposted: false,
         },
         retry_of: None,
         agent: "codex".into(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::Limits;
-use crate::db::decisions::Shown;
+use crate::db::decisions::{About, Shown};
 use crate::db::runs::{LeftOut, Work};
 use crate::model::{Account, AccountId, Ask, Kind, Lane, LineId, RepositoryId, RunId, ThreadId};
 
@@ -28,6 +28,7 @@ fn run() -> Run {
             requester: Account { id: AccountId(7), login: "mona".into() },
             pin: None,
             told_on: None,
+            unposted: false,
         },
         retry_of: None,
         attempt: 1,
@@ -345,6 +346,9 @@ fn every_reason_has_its_sentence_and_its_next_step() {
     ❌ **Failed**: something that is not ours stands where the workspace should go.
     **Next:** Move away what stands there on the runner; then `/track retry`.
 
+    ❌ **Failed**: the commit that was to be reviewed cannot be had any more.
+    **Next:** `/track review` reviews the pull request as it is now.
+
     ❌ **Failed**: the repository cannot be worked on as it is.
     **Next:** Put that right; then `/track retry`, or `/track dispatch` with other options.
 
@@ -359,6 +363,12 @@ fn every_reason_has_its_sentence_and_its_next_step() {
 
     ❌ **Failed**: somebody else pushed to the branch while the agent worked.
     **Next:** What was pushed there stays. `/track retry` does the work again on top of it.
+
+    ❌ **Failed**: the pull request was closed while the agent worked, so nothing was published.
+    **Next:** `/track followup <text>` opens it again and goes on from this work; `/track dispatch --fresh` begins anew.
+
+    ❌ **Failed**: the pull request was merged while the agent worked, so nothing was added to it.
+    **Next:** `/track followup --fresh <text>` begins a new line of work that knows what was said.
 
     ❌ **Failed**: GitHub refused the push.
     **Next:** Put right what stands above: the App must be allowed to push `track/*`. Then `/track retry`.
@@ -433,6 +443,8 @@ fn why_lists_decisions() {
     insta::assert_snapshot!(why(&[]), @"Nothing was decided here yet.");
     let decision = |verdict: &str, reason: &str, actor: Option<&str>, detail: &str| Shown {
         at: T,
+        run: None,
+        about: About::default(),
         actor: actor.map(str::to_owned),
         verdict: verdict.into(),
         reason: reason.into(),
@@ -442,13 +454,29 @@ fn why_lists_decisions() {
         decision("refused", "bad_command", Some("mona"), "There is no command `a`.\n\nUsage: `a | b`"),
         decision("ignored", "stranger", Some("eve"), "the actor may not write here"),
         decision("noted", "merged", None, "pull request #2 is merged; the next dispatch opens a new line"),
+        Shown {
+            about: About {
+                runner: Some("build-1".into()),
+                branch: Some("track/issue-1-0abc1234".into()),
+                pull: Some(Number(2)),
+                head: Some("0123456789abcdef0123456789abcdef01234567".parse().unwrap()),
+                review_state: Some("changes_requested".into()),
+            },
+            ..decision("accepted", "follow_up", Some("mona"), "run R follows up on what was said")
+        },
+        Shown {
+            about: About { branch: Some("track/issue-1-0abc1234".into()), ..About::default() },
+            ..decision("accepted", "queued", Some("mona"), "run R is queued for codex")
+        },
     ];
     insta::assert_snapshot!(why(&all), @r"
-    | When | Who | Verdict | Why |
-    | --- | --- | --- | --- |
-    | 2026-01-02 03:04 UTC | mona | refused (`bad_command`) | There is no command `a`. Usage: `a \| b` |
-    | 2026-01-02 03:04 UTC | eve | ignored (`stranger`) | the actor may not write here |
-    | 2026-01-02 03:04 UTC | – | noted (`merged`) | pull request #2 is merged; the next dispatch opens a new line |
+    | When | Who | Verdict | Why | About |
+    | --- | --- | --- | --- | --- |
+    | 2026-01-02 03:04 UTC | mona | refused (`bad_command`) | There is no command `a`. Usage: `a \| b` | – |
+    | 2026-01-02 03:04 UTC | eve | ignored (`stranger`) | the actor may not write here | – |
+    | 2026-01-02 03:04 UTC | – | noted (`merged`) | pull request #2 is merged; the next dispatch opens a new line | – |
+    | 2026-01-02 03:04 UTC | mona | accepted (`follow_up`) | run R follows up on what was said | #2 at `0123456`, changes requested, `build-1` |
+    | 2026-01-02 03:04 UTC | mona | accepted (`queued`) | run R is queued for codex | `track/issue-1-0abc1234` |
     ");
 }
 

@@ -261,7 +261,11 @@ impl Call<'_> {
         let token = match self.caller {
             Caller::Installation(_, token) => token,
             Caller::App => return Err(refusal(403, "Resource not accessible by integration")),
-            Caller::Nobody => return Err(not_found()),
+            Caller::Nobody => {
+                let public = world.repository(full_name).filter(|of| of.public).ok_or_else(not_found)?;
+                let reads = needs.iter().all(|(_, access)| *access == Access::Read);
+                return if reads { Ok(public.id) } else { Err(refusal(401, "Requires authentication")) };
+            }
         };
         let repository = world.repository(full_name).filter(|of| in_scope(world, token, of)).ok_or_else(not_found)?;
         if !needs.iter().any(|need| allows(token, *need)) {

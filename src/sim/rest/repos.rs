@@ -7,6 +7,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::sim::app_auth::Access::{Read, Write};
+use crate::sim::app_auth::Caller;
 use crate::sim::git::{self, ChangedFile};
 use crate::sim::json;
 use crate::sim::world::{Repository, World};
@@ -157,6 +158,9 @@ pub(super) async fn compare(call: &Call<'_>, repo: &str, range: &str) -> Answer 
 pub(super) fn permission(call: &Call<'_>, repo: &str, login: &str) -> Answer {
     let world = call.inner.world();
     let id = call.repository(&world, repo, &[("metadata", Read)])?;
+    if matches!(call.caller, Caller::Nobody) {
+        return Err(refusal(401, "Requires authentication"));
+    }
     let no_user = || refusal(404, &format!("{login} is not a user"));
     let account = world.account_of(login).ok_or_else(no_user)?.id;
     let role = world.role(known(&world, id)?, account);

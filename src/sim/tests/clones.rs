@@ -98,3 +98,28 @@ async fn a_pull_request_closes_with_its_branch() {
     assert_eq!((world.sim.pulls(REPO)[0].state, world.sim.pulls(REPO)[0].merged), ("closed", false));
     assert_eq!(world.events().await, ["push", "pull_request.opened", "push", "pull_request.closed"]);
 }
+
+#[tokio::test]
+async fn everybody_reads_what_is_public_and_nobody_writes_there() {
+    let world = World::new().await;
+    let here = world.folder.path();
+    let number = world.sim.open_issue(REPO, "octo", ("t", "b"), &[]).await.unwrap();
+    let comments = format!("/repos/{REPO}/issues/{number}/comments");
+    let status = async |method: &str, path: &str| world.call(method, path, "", json!({ "body": "x" })).await.unwrap().0;
+    assert_eq!(status("GET", &comments).await, 404);
+    world.sim.uninstall("octo");
+    world.sim.make_public(REPO).unwrap();
+    for (method, path, answer) in [
+        ("GET", format!("/repos/{REPO}"), 200),
+        ("GET", comments.clone(), 200),
+        ("POST", comments, 401),
+        ("GET", format!("/repos/{REPO}/collaborators/octo/permission"), 401),
+        ("GET", "/repos/octo/other".to_owned(), 404),
+    ] {
+        assert_eq!(status(method, &path).await, answer, "{method} {path}");
+    }
+    let clone = world.git(here, "", &["clone", "--quiet", &world.remote(), "all"]).await;
+    assert!(clone.status.success(), "{}", said(&clone));
+    let push = world.git(&here.join("all"), "", &["push", "origin", "HEAD:other"]).await;
+    assert!(!push.status.success());
+}

@@ -11,15 +11,22 @@ fn facts() -> Facts {
         live: Vec::new(),
         last: None,
         line: None,
-        review_agent: None,
+        reviewed: None,
         policy: Ok(Policy::default()),
         agents: vec!["codex".into(), "claude".into(), "scripted".into()],
-        profiles: vec![ProfileFacts { name: "careful".into(), agent: "claude".into(), model: Some("opus".into()) }],
+        profiles: vec![ProfileFacts {
+            name: "careful".into(),
+            agent: "claude".into(),
+            model: Some("opus".into()),
+            instructions: Some("Be careful.".into()),
+        }],
         runners: vec![("build-1".into(), None)],
         default_agent: "codex".into(),
         limits: Limits::default(),
         asked_last_hour: 0,
+        asked_again_at: Some(1_774_000_000_001),
         cost_last_day: 0.0,
+        afforded_again_at: Some(1_774_050_000_000),
     }
 }
 
@@ -61,6 +68,12 @@ fn decided(text: &str, facts: &Facts) -> String {
             }
             if let Some(pin) = pin {
                 told += &format!(", #{} at {} into {}", pin.pull, pin.head.short(), pin.base);
+                let Pin { prompt, replaces, .. } = pin;
+                let ReviewPrompt { repository, profile } = prompt.expect("a new review keeps what it is told");
+                let said = [("told", repository), ("and", profile), ("in the place of", replaces)];
+                for (what, value) in said.into_iter().filter_map(|(what, value)| Some((what, value?))) {
+                    told += &format!(", {what} {value}");
+                }
             }
             let said = [("model", model), ("profile", profile), ("runner", runner), ("base", base)];
             for (what, value) in said.into_iter().filter_map(|(what, value)| Some((what, value?))) {
@@ -83,14 +96,14 @@ fn decided(text: &str, facts: &Facts) -> String {
         Decision::Keep { instructions, .. } => format!("keep: {instructions}"),
         Decision::Discard => "discard".to_owned(),
         Decision::Answer(question) => format!("answer {question:?}"),
-        Decision::Refuse { reason, .. } => format!("refuse {reason}"),
+        Decision::Refuse { reason, .. } | Decision::NotYet { reason, .. } => format!("refuse {reason}"),
     }
 }
 
 /// What the actor reads.
 fn refusal(text: &str, facts: &Facts) -> String {
     match decide(&wish(text), facts) {
-        Decision::Refuse { text, .. } => text,
+        Decision::Refuse { text, .. } | Decision::NotYet { text, .. } => text,
         other => panic!("{other:?}"),
     }
 }
@@ -127,7 +140,7 @@ fn run() -> RunId {
 }
 
 fn last(outcome: Outcome) -> Option<LastRun> {
-    Some(LastRun { id: run(), kind: Kind::Task, outcome, attempt: 1 })
+    Some(LastRun { id: run(), kind: Kind::Task, outcome, attempt: 1, line: Some((LineState::Open, Some(Number(8)))) })
 }
 
 // B01
@@ -257,6 +270,33 @@ fn only_what_did_not_succeed_is_tried_again() {
     }
 }
 
+// B20
+#[test]
+fn a_follow_up_is_tried_again_where_one_could_begin() {
+    let failed = |kind, state| Facts {
+        last: Some(LastRun { kind, line: Some((state, Some(Number(8)))), ..last(Outcome::Failed).unwrap() }),
+        ..facts()
+    };
+    for (kind, state, decision) in [
+        (Kind::FollowUp, LineState::Open, "retry, attempt 2"),
+        (Kind::FollowUp, LineState::Closed, "retry, attempt 2"),
+        (Kind::FollowUp, LineState::Merged, "refuse merged"),
+        // A task begins a new line where its own is over.
+        (Kind::Task, LineState::Merged, "retry, attempt 2"),
+        (Kind::Task, LineState::Closed, "retry, attempt 2"),
+    ] {
+        assert_eq!(decided("/track retry", &failed(kind, state)), decision, "{kind} {state}");
+    }
+    let merged = failed(Kind::FollowUp, LineState::Merged);
+    assert_eq!(
+        refusal("/track retry", &merged),
+        refusal(
+            "/track followup more",
+            &Facts { line: Some(LineFacts { state: LineState::Merged, ..line() }), ..facts() }
+        )
+    );
+}
+
 #[test]
 fn a_policy_that_cannot_be_followed_starts_nothing() {
     let bad = Facts { policy: policy("agnet: codex"), ..facts() };
@@ -292,8 +332,9 @@ fn refusals_say_what_is_wrong_and_what_to_do() {
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { open: false, ..facts() }), @"This is closed. Reopen it first, then ask again.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { live: live(Status::Running), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. Wait for it, or end it with `/track cancel`.");
     insta::assert_snapshot!(refusal("/track dispatch", &Facts { live: vec![LiveRun { canceling: true, ..live(Status::Running)[0] }], ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. It is being canceled; ask again when it is over.");
-    insta::assert_snapshot!(refusal("/track dispatch", &Facts { asked_last_hour: 10, ..facts() }), @"You have reached the limit of runs per person and hour (10 of 10, `runs_per_user_hour`). Ask again later.");
-    insta::assert_snapshot!(refusal("/track dispatch", &Facts { cost_last_day: 100.5, ..facts() }), @"The runs of the last 24 hours cost $100.50, and $100.00 a day is the limit (`cost_usd_per_day`). Ask again later.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { asked_last_hour: 10, ..facts() }), @"You have reached the limit of runs per person and hour (10 of 10, `runs_per_user_hour`). Ask again after 2026-03-20 09:47 UTC.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { cost_last_day: 100.5, ..facts() }), @"The runs of the last 24 hours cost $100.50, and $100.00 a day is the limit (`cost_usd_per_day`). Ask again after 2026-03-20 23:40 UTC.");
+    insta::assert_snapshot!(refusal("/track dispatch", &Facts { asked_last_hour: 10, asked_again_at: None, ..facts() }), @"You have reached the limit of runs per person and hour (10 of 10, `runs_per_user_hour`). No run starts until it is raised.");
     insta::assert_snapshot!(refusal("/track cancel", &facts()), @"Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.");
     insta::assert_snapshot!(refusal("/track cancel", &Facts { live: live(Status::Publishing), ..facts() }), @"Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is over and being published, so there is nothing left to cancel.");
     insta::assert_snapshot!(refusal("/track retry", &facts()), @"There is no run to try again here. `/track dispatch` starts the first one.");
@@ -386,11 +427,6 @@ fn a_review_is_pinned_to_the_head_and_has_a_lane_of_its_own() {
             on(pull(false)),
             "review: start claude by the command, #8 at 0123456 into main: look",
         ),
-        (
-            "/track review",
-            Facts { review_agent: Some("claude".into()), ..on(pull(false)) },
-            "review: start claude by the previous run of this line, #8 at 0123456 into main",
-        ),
         ("/track review", facts(), "refuse wrong_place"),
         ("/track review", on(PullFacts { open: false, ..pull(false) }), "refuse closed"),
         ("/track review", on(PullFacts { open: false, merged: true, ..pull(false) }), "refuse merged"),
@@ -398,6 +434,76 @@ fn a_review_is_pinned_to_the_head_and_has_a_lane_of_its_own() {
         assert_eq!(decided(text, &facts), decision, "{text}");
     }
     insta::assert_snapshot!(refusal("/track review", &facts()), @"`/track review` works on pull requests, and this is an issue. Say it on the pull request that is to be reviewed.");
+}
+
+// B37
+#[test]
+fn a_further_review_keeps_the_settings_of_the_one_before() {
+    let prompt = ReviewPrompt { repository: Some("Mind the locks.".into()), profile: Some("Be slow.".into()) };
+    let before = |agent: &str| ReviewFacts {
+        agent: agent.into(),
+        model: Some("opus-1".into()),
+        profile: Some("gone".into()),
+        prompt: Some(prompt.clone()),
+    };
+    let with = |before: Option<ReviewFacts>, text: &str| Facts {
+        reviewed: before,
+        pull: Some(pull(false)),
+        policy: policy(text),
+        ..facts()
+    };
+    let pinned = "#8 at 0123456 into main";
+    let kept = "told Mind the locks., and Be slow.";
+    for (text, facts, decision) in [
+        // The first one has what is configured then.
+        (
+            "/track review",
+            with(None, "review_prompt: Be kind."),
+            format!("codex by default_agent, {pinned}, told Be kind."),
+        ),
+        (
+            "/track review",
+            with(None, "profile: careful"),
+            format!("claude by .github/track.yml, {pinned}, and Be careful., model opus, profile careful"),
+        ),
+        // A further one has what the first one had, whatever is configured by now.
+        (
+            "/track review",
+            with(Some(before("claude")), "agent: codex\nreview_prompt: Be kind."),
+            format!("claude by the review before, {pinned}, {kept}, model opus-1, profile gone"),
+        ),
+        (
+            "/track review",
+            with(Some(before("claude")), "profile: nobody"),
+            format!("claude by the review before, {pinned}, {kept}, model opus-1, profile gone"),
+        ),
+        (
+            "/track review --agent claude --model opus-2 and the tests",
+            with(Some(before("claude")), ""),
+            format!("claude by the command, {pinned}, {kept}, model opus-2, profile gone: and the tests"),
+        ),
+        // Whoever names another agent has a new review.
+        (
+            "/track review --agent scripted",
+            with(Some(before("claude")), "review_prompt: Be kind."),
+            format!("scripted by the command, {pinned}, told Be kind."),
+        ),
+        // An agent that is gone is replaced, and what it was told stays.
+        (
+            "/track review",
+            with(Some(before("retired")), "review_prompt: Be kind."),
+            format!("codex by default_agent, {pinned}, {kept}, in the place of retired"),
+        ),
+        (
+            "/track review",
+            with(Some(ReviewFacts { prompt: None, ..before("claude") }), "review_prompt: Be kind."),
+            format!("claude by the review before, {pinned}, told Be kind., model opus-1, profile gone"),
+        ),
+    ] {
+        assert_eq!(decided(text, &facts), format!("review: start {decision}"), "{text}");
+    }
+    let gone = with(Some(before("claude")), "");
+    assert_eq!(decided("/track review --agent retired", &gone), "refuse unknown_agent");
 }
 
 #[test]
@@ -420,4 +526,18 @@ fn pausing_resuming_and_discarding() {
     ] {
         assert_eq!(decided(text, facts), decision, "{text}");
     }
+}
+
+#[test]
+fn money_is_there_again_when_enough_of_what_was_spent_is_a_day_old() {
+    let limits = Limits { cost_usd_per_day: 10.0, ..Limits::default() };
+    for (costs, until) in [
+        (&[(1, 12.0)][..], Some(1)),
+        (&[(1, 1.0), (2, 9.0)], Some(1)),
+        (&[(1, 1.0), (2, 4.0), (3, 8.0)], Some(2)),
+        (&[(1, 5.0), (2, 20.0), (3, 1.0)], Some(2)),
+    ] {
+        assert_eq!(dearest_until(costs, &limits), until, "{costs:?}");
+    }
+    assert_eq!(dearest_until(&[(1, 1.0)], &Limits { cost_usd_per_day: 0.0, ..limits }), None);
 }

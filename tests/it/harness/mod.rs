@@ -441,7 +441,7 @@ impl World {
         shown.into_iter().map(|decision| format!("{} {}", decision.verdict, decision.reason)).collect()
     }
 
-    async fn repository_id(&self) -> track::model::RepositoryId {
+    pub async fn repository_id(&self) -> track::model::RepositoryId {
         let rows = self.sim.deliveries();
         let body: serde_json::Value = serde_json::from_slice(&rows.last().expect("a delivery").payload).expect("JSON");
         track::model::RepositoryId(body["repository"]["id"].as_i64().expect("an id"))

@@ -1,0 +1,213 @@
+//! Reviews that the operator asks for on the bot's own machine, by the address of a pull request (B30).
+//!
+//! What a delivery would have told is asked of GitHub; from there on it is a `/track review` like any other, through the same decision.
+//! Where the App is not installed, what everybody may read is reviewed, and nothing of it goes to GitHub (B36).
+
+use bytes::Bytes;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::Trouble;
+use super::apply;
+use super::cause::Cause;
+use super::facts;
+use super::screen::{Asked, Origin};
+use crate::config::Config;
+use crate::context::Context;
+use crate::db;
+use crate::db::deliveries::{NewDelivery, Packed, Source};
+use crate::event::{IssueText, Sender};
+use crate::github::app::{self, Found};
+use crate::github::{ApiError, User, issues};
+use crate::model::{Account, Number, Place, RepoName, Repository, RunId};
+use crate::report::wording;
+use crate::run::mains;
+use crate::run::trouble::Trouble as RunTrouble;
+use crate::trigger::address::read_address;
+use crate::trigger::command::{Command, Review, check_review};
+use crate::trigger::decide::Wish;
+
+/// A review that is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The pull request's page.
+    pub url: String,
+    /// Login of who asks; `None`: the first whom the configuration names.
+    pub requester: Option<String>,
+    /// How to review.
+    pub review: Review,
+}
+
+/// A review that is queued.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    /// Its run.
+    pub run: RunId,
+    /// Where the pull request is.
+    pub repository: RepoName,
+    /// See `repository`.
+    pub number: Number,
+    /// Login of who asked.
+    pub requester: String,
+    /// Why the review will not be posted, if it will not.
+    pub not_posted: Option<String>,
+}
+
+/// Why no review is queued.
+#[derive(Debug)]
+pub enum NotQueued {
+    /// It never will be, as it was asked for.
+    Refused(String),
+    /// It may be if it is asked for again.
+    Trouble(Trouble),
+}
+
+impl<E: Into<Trouble>> From<E> for NotQueued {
+    fn from(error: E) -> Self {
+        Self::Trouble(error.into())
+    }
+}
+
+/// Queues a review, or says why not.
+pub async fn review(context: &Context, wanted: &Wanted) -> Result<Queued, NotQueued> {
+    let (name, number) = read_address(&wanted.url, &context.app.server_url).map_err(NotQueued::Refused)?;
+    check_review(&wanted.review).map_err(NotQueued::Refused)?;
+    let login = requester(&context.config, wanted.requester.as_deref()).map_err(NotQueued::Refused)?;
+    let (found, not_posted) = find(context, &name).await?;
+    let Found { repository, owner } = found;
+    let actor = account(context, &repository, login).await?;
+    let (on_pull, issue) = subject(context, &repository, number).await?;
+
+    let key = format!("page:{}", uuid());
+    let asked = Asked {
+        number,
+        on_pull,
+        actor,
+        place: Place::Nowhere,
+        origin: Origin::ByHand(key.clone()),
+        label: None,
+        wishes: vec![Wish::Command(Command::Review(wanted.review.clone()))],
+        review: None,
+        issue,
+    };
+    let request = stored(context, &key, wanted);
+    apply::ask(context, Cause::ByHand(&request), (&repository, owner.id), &asked).await?;
+
+    let decided = db::decisions::of_delivery(&mut *context.db.read().await?, &key).await?;
+    let Some(decided) = decided else { return Err(anyhow::anyhow!("a request leaves a decision").into()) };
+    let requester = asked.actor.login;
+    match (decided.run, decided.shown.verdict.as_str(), decided.shown.reason.as_str()) {
+        (Some(run), "accepted", _) => Ok(Queued { run, repository: repository.name, number, requester, not_posted }),
+        (_, _, "stranger") => Err(NotQueued::Refused(format!(
+            "{requester} may not write in {name}, so nothing is started for them there; --as names somebody who may"
+        ))),
+        _ => Err(NotQueued::Refused(decided.shown.detail)),
+    }
+}
+
+/// Login of who asks: the one that is given, else the first whom the configuration names.
+fn requester<'a>(config: &'a Config, given: Option<&'a str>) -> Result<&'a str, String> {
+    let named = given.or_else(|| config.admins.iter().chain(&config.main_user).map(String::as_str).next());
+    named.map(|login| login.trim_start_matches('@')).filter(|login| !login.is_empty()).ok_or_else(|| {
+        "nobody is named who asks for the review: say --as LOGIN, or set TRACK_ADMINS, or main_user in track.toml"
+            .to_owned()
+    })
+}
+
+/// The repository of a name, and why nothing can be posted there, if nothing can.
+async fn find(context: &Context, name: &RepoName) -> Result<(Found, Option<String>), NotQueued> {
+    match app::repository_installation(&context.github, name).await {
+        Ok(installation) => Ok((app::repository_named(&context.github, installation, name).await?, None)),
+        Err(error) if error.is_not_found() => {
+            let link = context.install_url(&app::me(&context.github).await?.slug);
+            match app::public_repository(&context.github, name).await {
+                Ok(found) => {
+                    let why = wording::not_posted(&found.repository.name, &link);
+                    Ok((found, Some(why)))
+                }
+                // An Enterprise server in private mode lets nobody in who does not sign in.
+                Err(error) if error.is_not_found() || matches!(error, ApiError::Unauthorized { .. }) => {
+                    Err(NotQueued::Refused(format!(
+                        "{name} is private, or not there: GitHub says the same of both. If it is there, install the App on it: {link}"
+                    )))
+                }
+                Err(error) => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn account(context: &Context, via: &Repository, login: &str) -> Result<Account, NotQueued> {
+    match mains::account(context, via, login).await {
+        Ok(Some(account)) => Ok(account),
+        Ok(None) => Err(NotQueued::Refused(format!("GitHub knows no account {login}: --as names who asks"))),
+        Err(RunTrouble::GitHub(error)) => Err(error.into()),
+        Err(other) => Err(anyhow::Error::from(other).into()),
+    }
+}
+
+/// Whether a number is a pull request's, and its words as they are now.
+async fn subject(context: &Context, repository: &Repository, number: Number) -> Result<(bool, IssueText), NotQueued> {
+    if let Some(pull) = facts::pull_of(context, repository, number).await? {
+        let issue = IssueText {
+            state_open: pull.is_open(),
+            title: pull.title,
+            body: pull.body,
+            author: pull.user.map(sender),
+            updated_at: Some(pull.updated_at),
+            head_branch: Some(pull.head.r#ref),
+            html_url: pull.html_url,
+        };
+        return Ok((true, issue));
+    }
+    match issues::get(&context.github, repository, number).await {
+        Ok(issue) => {
+            let issue = IssueText {
+                state_open: issue.is_open(),
+                title: issue.title,
+                body: issue.body,
+                author: issue.user.map(sender),
+                updated_at: Some(issue.updated_at),
+                head_branch: None,
+                html_url: issue.html_url,
+            };
+            Ok((false, issue))
+        }
+        Err(error) if error.is_not_found() => {
+            Err(NotQueued::Refused(format!("there is no #{number} in {}", repository.name)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn sender(user: User) -> Sender {
+    Sender { is_bot: user.kind == "Bot", account: user.account }
+}
+
+/// The request as it lies among the deliveries.
+fn stored(context: &Context, key: &str, wanted: &Wanted) -> NewDelivery {
+    let Review { agent, model, runner, instructions } = &wanted.review;
+    let told = json!({
+        "url": wanted.url, "requester": wanted.requester,
+        "agent": agent, "model": model, "runner": runner, "instructions": instructions,
+    });
+    let body = Bytes::from(told.to_string());
+    NewDelivery {
+        id: key.to_owned(),
+        event: "review".to_owned(),
+        sha256: hex::encode(Sha256::digest(&body)),
+        body: Packed::from(body),
+        source: Source::ByHand,
+        received_at: context.clock.now(),
+    }
+}
+
+/// A random one, in the form of RFC 9562.
+fn uuid() -> String {
+    let mut bytes: [u8; 16] = rand::random();
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = hex::encode(bytes);
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
