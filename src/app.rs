@@ -110,14 +110,15 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
     let router = admin::router()
         .merge(webhook::router(IntakeState::new(&app.webhook_secret, store.clone())))
         .merge(health::router(health));
+    let stops = stop.clone().drop_guard();
+    // Before anybody can know that the bot runs: a subcommand that finds no socket takes it for another program that holds the lock.
+    let socket = base.serve_socket(stop.clone(), Some(context.clone()))?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("TRACK_LISTEN: {} cannot be listened on", config.listen))?;
     let address = listener.local_addr()?;
-    let serving = vec![
-        tokio::spawn(http::serve(listener, router, Limits::default(), stop.clone())),
-        base.serve_socket(stop.clone(), Some(context.clone()))?,
-    ];
+    let serving = vec![tokio::spawn(http::serve(listener, router, Limits::default(), stop.clone())), socket];
+    stops.disarm();
     let broken = CancellationToken::new();
     let worker = |name, task: fn(Arc<Context>) -> BoxFuture<'static, ()>| {
         let context = context.clone();

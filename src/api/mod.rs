@@ -195,11 +195,19 @@ async fn is_there(state: &ApiState, name: &str) -> anyhow::Result<Refused> {
 /// A known machine with the host key that it is given now, so that one which was set up anew is reached again while its runs live.
 fn pinned_anew(known: &RunnerConfig, given: &RunnerConfig) -> Option<RunnerConfig> {
     let place = |runner: &RunnerConfig| {
-        (runner.transport, runner.host.clone(), runner.user.clone(), runner.port.unwrap_or(22), runner.root.clone())
+        (
+            runner.transport,
+            runner.host.clone(),
+            runner.user.clone(),
+            runner.port.unwrap_or(22),
+            runner.root.clone(),
+            runner.proxy_jump.clone(),
+        )
     };
     let is_pinned = given.transport == Transport::Ssh && given.host_key.is_some();
     (is_pinned && place(known) == place(given)).then(|| RunnerConfig {
         host_key: given.host_key.clone(),
+        jump_host_keys: given.jump_host_keys.clone(),
         known_hosts_path: None,
         ..known.clone()
     })
@@ -332,8 +340,19 @@ fn ids<'a>(runs: impl IntoIterator<Item = &'a Run>) -> String {
     ids.join(", ")
 }
 
-async fn host_key(Json(query): Json<HostKeyQuery>) -> Result<Json<Vec<HostKey>>, Refused> {
-    let keys = hostkeys::fetch(&query.host, query.port, KEYSCAN_TIMEOUT).await?;
+async fn host_key(
+    State(state): State<ApiState>,
+    Json(query): Json<HostKeyQuery>,
+) -> Result<Json<Vec<HostKey>>, Refused> {
+    let keys = match &query.behind {
+        Some(runner) => {
+            if let Err(mistakes) = runner.validate() {
+                return Err(Refused(StatusCode::UNPROCESSABLE_ENTITY, mistakes.to_string()));
+            }
+            vec![state.runners.host_key_behind(runner).await?]
+        }
+        None => hostkeys::fetch(&query.host, query.port, KEYSCAN_TIMEOUT).await?,
+    };
     Ok(Json(keys.iter().map(|key| HostKey { key: key.to_string(), fingerprint: key.fingerprint() }).collect()))
 }
 

@@ -69,6 +69,9 @@ pub struct HostKeyQuery {
     pub host: String,
     /// Port of sshd.
     pub port: u16,
+    /// The runner that it is, with the machines on the way to it and their keys; unset: nothing is on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<RunnerConfig>,
 }
 
 /// One host key that a machine shows.

@@ -1,20 +1,19 @@
 //! `track runner`: machines come and go.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+mod add;
 
-use anyhow::{Context, bail};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Subcommand};
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use anyhow::bail;
+use clap::Subcommand;
 use serde_json::json;
 
 use super::Program;
-use super::api::{Added, Check, HostKey, HostKeyQuery, PublicKey, Removed, RunnerRow};
+use super::api::{Check, Removed, RunnerRow};
 use super::client::{Client, reach};
 use super::table::{checks, table};
-use crate::config::{Config, Mistake, Mistakes, RunnerConfig, Sandbox, Transport, is_host_key, is_name};
-use crate::logging::visible;
-use crate::runner::alias::{self, Alias, NotTaken};
+use crate::config::{Config, Mistake, Mistakes, Sandbox, Transport, is_name};
+use add::AddArgs;
 
 /// What can be done with runners.
 #[derive(Debug, Subcommand)]
@@ -71,94 +70,6 @@ pub enum RunnerCommand {
     },
 }
 
-/// The machine, and how much of the dialogue is answered beforehand.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  track runner add build-1 --host 10.0.0.5 --user agent
-  track runner add build-1 --host 10.0.0.5 --user agent --slots 2 --agent claude \\
-      --prelude 'export PATH=\"$HOME/.local/bin:$PATH\"' \\
-      --read-only '~/.local' --read-write '~/.claude'
-  track runner add build-1 --from-ssh-config build     what `ssh build` uses: host, user, port, key
-  track runner add here --local --sandbox none         this machine, agents not contained
-
-What comes next: `track runner check NAME` until nothing is missing, then the label `track` on an issue.")]
-pub struct AddArgs {
-    /// A name for it: letters, digits, '.', '_' and '-'
-    name: String,
-
-    /// Host name or address
-    #[arg(long, required_unless_present_any = ["local", "from_ssh_config"])]
-    host: Option<String>,
-
-    /// The account under which agents work there
-    #[arg(long, required_unless_present_any = ["local", "from_ssh_config"])]
-    user: Option<String>,
-
-    /// Take host, user, port and key from this alias of your ssh configuration, where no option says otherwise
-    ///
-    /// The alias is read now and not again. What is configured for it and has no meaning for a runner is named.
-    #[arg(long, value_name = "ALIAS")]
-    from_ssh_config: Option<String>,
-
-    /// Read the alias from this file [default: what ssh itself reads, ~/.ssh/config and the system's]
-    #[arg(long, value_name = "FILE", requires = "from_ssh_config")]
-    ssh_config: Option<PathBuf>,
-
-    /// This very machine instead of one over SSH
-    #[arg(long, conflicts_with_all = ["host", "user", "port", "key", "host_key", "yes", "from_ssh_config"])]
-    local: bool,
-
-    /// Port of sshd [default: 22]
-    #[arg(long)]
-    port: Option<u16>,
-
-    /// Private key to log in with [default: the bot's own, made at first use]
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
-
-    /// The bot's folder there; `~` is that account's home
-    #[arg(long, value_name = "DIR", default_value = "~/track")]
-    root: String,
-
-    /// Runs at once
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
-    slots: u32,
-
-    /// The runner's default agent
-    #[arg(long)]
-    agent: Option<String>,
-
-    /// Shell text that runs before agents; what it exports reaches them
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    prelude: String,
-
-    /// How agents are contained; with none, an agent may do whatever the account may
-    #[arg(long, default_value = "bubblewrap", value_parser = sandboxes())]
-    sandbox: Sandbox,
-
-    /// Path that agents may read (tools); may be repeated
-    #[arg(long, value_name = "PATH")]
-    read_only: Vec<String>,
-
-    /// Path that agents may change (logins that refresh themselves); may be repeated
-    #[arg(long, value_name = "PATH")]
-    read_write: Vec<String>,
-
-    /// Pin this host key, `ssh-ed25519 AAAA…`, instead of asking the machine for it
-    #[arg(long, value_name = "KEY")]
-    host_key: Option<String>,
-
-    /// Pin whatever key the machine shows, unseen
-    #[arg(long, conflicts_with = "host_key")]
-    yes: bool,
-}
-
-fn sandboxes() -> impl TypedValueParser<Value = Sandbox> {
-    PossibleValuesParser::new(["bubblewrap", "none"])
-        .map(|word| if word == "none" { Sandbox::None } else { Sandbox::Bubblewrap })
-}
-
 /// Where the dialogue takes place.
 trait Dialogue: Send {
     /// Prints.
@@ -189,21 +100,7 @@ impl Dialogue for Terminal {
 /// Carries out one of them; `false` if a check found something missing.
 pub async fn run(command: RunnerCommand, config: &Config, program: &dyn Program) -> anyhow::Result<bool> {
     match command {
-        RunnerCommand::Add(args) => {
-            let cwd = std::env::current_dir().context("the working directory is gone")?;
-            let mut runner = planned(&args, &cwd);
-            if let Some(alias) = &args.from_ssh_config {
-                let found = alias::resolve(alias, args.ssh_config.as_deref()).await?;
-                import(&mut runner, alias, found, &mut Terminal)?;
-            }
-            config.check_runner(&runner)?;
-            if config.runners.iter().any(|written| written.name.eq_ignore_ascii_case(&runner.name)) {
-                let setting = format!("runner {:?}", runner.name);
-                let remedy = "change it there and restart the server, or choose another name";
-                return Err(Mistakes::from(Mistake::new(setting, "is in track.toml already", remedy)).into());
-            }
-            add(runner, args.yes, &reach(config, program).await?, &mut Terminal).await
-        }
+        RunnerCommand::Add(args) => add::run(&args, config, program).await,
         RunnerCommand::List { json } => {
             let rows: Vec<RunnerRow> = reach(config, program).await?.get("/api/v1/runners").await?;
             match json {
@@ -232,107 +129,6 @@ pub async fn run(command: RunnerCommand, config: &Config, program: &dyn Program)
             Ok(true)
         }
     }
-}
-
-fn planned(args: &AddArgs, cwd: &Path) -> RunnerConfig {
-    let transport = if args.local { Transport::Local } else { Transport::Ssh };
-    RunnerConfig {
-        host: args.host.clone(),
-        user: args.user.clone(),
-        port: args.port,
-        key_path: args.key.as_ref().map(|path| cwd.join(path)),
-        host_key: args.host_key.clone(),
-        root: args.root.clone(),
-        slots: args.slots,
-        agent: args.agent.clone(),
-        prelude: args.prelude.clone(),
-        sandbox: args.sandbox,
-        read_only: args.read_only.clone(),
-        read_write: args.read_write.clone(),
-        ..RunnerConfig::named(&args.name, transport)
-    }
-}
-
-/// Takes over what an alias of the ssh configuration says and no option does, and says what was taken and what not.
-fn import(runner: &mut RunnerConfig, name: &str, found: Alias, dialogue: &mut dyn Dialogue) -> anyhow::Result<()> {
-    let is_elsewhere = runner.host.is_none();
-    runner.host.get_or_insert(found.host);
-    runner.user.get_or_insert(found.user);
-    runner.port.get_or_insert(found.port);
-    if runner.key_path.is_none() {
-        runner.key_path = found.key;
-    }
-    let shown = |value: &Option<String>| visible(value.as_deref().unwrap_or_default());
-    let key = runner.key_path.as_ref().map(|path| path.display().to_string());
-    let mut said = format!(
-        "With the ssh configuration of {}:\n  host  {}\n  user  {}\n  port  {}\n  key   {}\n",
-        visible(name),
-        shown(&runner.host),
-        shown(&runner.user),
-        runner.port.unwrap_or(22),
-        visible(key.as_deref().unwrap_or("the bot's own")),
-    );
-    if !found.not_taken.is_empty() {
-        said += "Not taken over:\n";
-    }
-    for NotTaken { setting, why, .. } in &found.not_taken {
-        said += &format!("  {}\n    -> {}\n", visible(setting), visible(why));
-    }
-    dialogue.say(&format!("{said}\n"));
-    if let Some(detour) = found.not_taken.iter().find(|one| one.is_detour && is_elsewhere) {
-        bail!(
-            "not added: {name} is reached by a detour ({}), and the bot connects without one; name an address that the bot reaches with --host, such as that of a VPN",
-            visible(&detour.setting)
-        );
-    }
-    Ok(())
-}
-
-async fn add(
-    mut runner: RunnerConfig,
-    unseen: bool,
-    client: &Client,
-    dialogue: &mut dyn Dialogue,
-) -> anyhow::Result<bool> {
-    if let (Transport::Ssh, None, Some(host)) = (runner.transport, &runner.host_key, &runner.host) {
-        let query = HostKeyQuery { host: host.clone(), port: runner.port.unwrap_or(22) };
-        let keys: Vec<HostKey> = client.post("/api/v1/hostkey", &query).await?;
-        let Some(shown) = preferred(&keys) else { bail!("{host} showed no host key that can be pinned") };
-        dialogue.say(&format!(
-            "{host} shows the host key\n  {}\n  {}\nCompare it with what this prints there:  ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub\n",
-            visible(&shown.fingerprint),
-            visible(&shown.key),
-            kind_of(&shown.key)
-        ));
-        if !unseen {
-            match dialogue.ask("Is it the same? [y/N]") {
-                Some(answer) if matches!(answer.to_lowercase().as_str(), "y" | "yes") => {}
-                Some(_) => bail!("not added: the host key was not confirmed"),
-                None => bail!(
-                    "not added: nobody is here to confirm the host key; give it with --host-key {:?}, or --yes to trust it unseen",
-                    shown.key
-                ),
-            }
-        }
-        runner.host_key = Some(shown.key.clone());
-    }
-    let added: Added = client.post("/api/v1/runners", &runner).await?;
-    dialogue.say(&match added.again {
-        true => {
-            format!("{}, which was there, has its host key pinned anew; nothing else of it is changed.\n", runner.name)
-        }
-        false => format!("{} is added.\n", runner.name),
-    });
-    if runner.transport == Transport::Ssh && runner.key_path.is_none() {
-        let key: PublicKey = client.get("/api/v1/key").await?;
-        let user = runner.user.as_deref().unwrap_or_default();
-        dialogue.say(&format!(
-            "\nPut this line into ~/.ssh/authorized_keys of {user} there, if it is not in it yet:\n\n{}\n\n",
-            visible(&key.public_key)
-        ));
-        dialogue.ask("Press Enter when it is there.");
-    }
-    check(&runner.name, client, dialogue).await
 }
 
 async fn check(name: &str, client: &Client, dialogue: &mut dyn Dialogue) -> anyhow::Result<bool> {
@@ -440,21 +236,6 @@ fn list(rows: &[RunnerRow]) -> String {
     out
 }
 
-/// Ed25519 where the machine has it, as OpenSSH itself prefers.
-fn preferred(keys: &[HostKey]) -> Option<&HostKey> {
-    let usable = || keys.iter().filter(|key| is_host_key(&key.key));
-    usable().find(|key| key.key.starts_with("ssh-ed25519 ")).or_else(|| usable().next())
-}
-
-/// The word for a key's type in the name of its file below /etc/ssh.
-fn kind_of(key: &str) -> &'static str {
-    match key.split(' ').next() {
-        Some("ssh-ed25519") => "ed25519",
-        Some("ssh-rsa") => "rsa",
-        _ => "ecdsa",
-    }
-}
-
 /// A name that cannot be a runner's must not become part of a path of the API.
 fn known_form(name: &str) -> Result<(), Mistakes> {
     if is_name(name) {
@@ -466,6 +247,7 @@ fn known_form(name: &str) -> Result<(), Mistakes> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::{Arc, Mutex};
 
     use axum::routing::{get, post};
@@ -473,8 +255,12 @@ mod tests {
     use serde_json::Value;
     use tokio::net::UnixListener;
 
+    use super::super::api::Added;
     use super::super::client::{Connection, connect};
+    use super::add::{add, import};
     use super::*;
+    use crate::config::{Jump, RunnerConfig};
+    use crate::runner::alias::{Alias, NotTaken};
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3aZ6kO2Qk0Zz7nJ1m3mJd0v4k1nE0m2b7yq3w6c8xK";
 
@@ -561,6 +347,49 @@ mod tests {
         ");
     }
 
+    // B45
+    #[tokio::test]
+    async fn each_machine_on_the_way_is_confirmed_before_the_next_is_asked() {
+        let home = tempfile::tempdir().unwrap();
+        let (client, stored) = server(home.path()).await;
+        let behind = || RunnerConfig { proxy_jump: vec!["me@bastion:2200".to_owned()], ..build_1() };
+        let mut script = Script { answers: vec!["y", "", "y"], ..Script::default() };
+        add(behind(), false, &client, &mut script).await.unwrap();
+        insta::assert_snapshot!(script.said, @"
+        bastion shows the host key
+          SHA256:abc
+          ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3aZ6kO2Qk0Zz7nJ1m3mJd0v4k1nE0m2b7yq3w6c8xK
+        Compare it with what this prints there:  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+        Is it the same? [y/N] y
+
+        Put this line into ~/.ssh/authorized_keys at me@bastion:2200, and of agent on the runner, if it is not in it yet:
+
+        ssh-ed25519 BBBB track
+
+        Press Enter when it is there.
+        10.0.0.5 shows the host key
+          SHA256:abc
+          ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3aZ6kO2Qk0Zz7nJ1m3mJd0v4k1nE0m2b7yq3w6c8xK
+        Compare it with what this prints there:  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+        Is it the same? [y/N] y
+        build-1 is added.
+        ok    git     2.47.0
+        MISS  claude  not found with the prelude
+                      -> install it there, or add its folder to PATH in the prelude
+        1 missing. Put it right as said, then: track runner check build-1
+        ");
+        let one = stored.lock().unwrap()[0].clone();
+        assert_eq!((&one["jump_host_keys"][0], &one["host_key"]), (&json!(KEY), &json!(KEY)));
+
+        let mut script = Script { answers: vec![], ..Script::default() };
+        let error = add(behind(), false, &client, &mut script).await.unwrap_err();
+        assert!(error.to_string().contains("give it with --jump-host-key"), "{error}");
+        let given = RunnerConfig { jump_host_keys: vec![KEY.to_owned()], host_key: Some(KEY.to_owned()), ..behind() };
+        let mut script = Script::default();
+        add(given, false, &client, &mut script).await.unwrap();
+        assert!(!script.said.contains("SHA256"), "{}", script.said);
+    }
+
     // T38
     #[tokio::test]
     async fn an_unconfirmed_host_key_is_never_pinned() {
@@ -587,14 +416,15 @@ mod tests {
     #[test]
     fn what_an_alias_says_is_taken_where_no_option_says_otherwise() {
         let detour = |is_detour| NotTaken {
-            setting: "proxyjump bastion".into(),
-            why: "the bot connects without detours".into(),
+            setting: "proxycommand nc %h %p".into(),
+            why: "the bot starts no program to connect".into(),
             is_detour,
         };
         let found = |not_taken| Alias {
             host: "10.0.0.9".into(),
             user: "me".into(),
             port: 2222,
+            jumps: vec![Jump::parse("me@bastion:2200").unwrap()],
             key: Some("/home/me/.ssh/build".into()),
             not_taken,
         };
@@ -606,14 +436,15 @@ mod tests {
           host  10.0.0.5
           user  agent
           port  22
+          way   me@bastion:2200
           key   /home/me/.ssh/build
         Not taken over:
-          proxyjump bastion
-            -> the bot connects without detours
+          proxycommand nc %h %p
+            -> the bot starts no program to connect
         ");
         let mut runner = RunnerConfig::named("build-1", Transport::Ssh);
         let error = import(&mut runner, "build", found(vec![detour(true)]), &mut script).unwrap_err();
-        insta::assert_snapshot!(error, @"not added: build is reached by a detour (proxyjump bastion), and the bot connects without one; name an address that the bot reaches with --host, such as that of a VPN");
+        insta::assert_snapshot!(error, @"not added: build is reached by a detour (proxycommand nc %h %p), and the bot cannot take that; name an address that it reaches with --host, or machines on the way with --proxy-jump and --host");
         let mut script = Script::default();
         import(&mut runner, "build", found(vec![]), &mut script).unwrap();
         insta::assert_snapshot!(script.said, @"
@@ -621,6 +452,7 @@ mod tests {
           host  10.0.0.9
           user  me
           port  2222
+          way   me@bastion:2200
           key   /home/me/.ssh/build
         ");
     }

@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 mod env;
+mod jump;
 mod load;
 mod mistake;
 mod nearest;
@@ -23,6 +24,7 @@ mod toml_reader;
 #[cfg(test)]
 mod tests;
 
+pub use jump::Jump;
 pub use load::{load, load_with_app, log_settings};
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;
@@ -266,6 +268,12 @@ pub struct RunnerConfig {
     /// The pinned host key itself, `ssh-ed25519 AAAA…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<String>,
+    /// Machines on the way, in order, each as [`Jump`] reads it; ssh only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxy_jump: Vec<String>,
+    /// The pinned host keys of those machines, in their order, unless `known_hosts_path` has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jump_host_keys: Vec<String>,
     /// Folder on the runner; everything the bot makes lies below `root/<instance>/`. `~` is expanded there.
     #[serde(default = "default_root")]
     pub root: String,
@@ -304,6 +312,8 @@ impl RunnerConfig {
             key_path: None,
             known_hosts_path: None,
             host_key: None,
+            proxy_jump: Vec::new(),
+            jump_host_keys: Vec::new(),
             root: default_root(),
             slots: default_slots(),
             agent: None,

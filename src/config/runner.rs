@@ -3,7 +3,7 @@
 use base64::Engine;
 
 use super::mistake::{Mistake, Mistakes};
-use super::{Network, RunnerConfig, Sandbox, Transport};
+use super::{Jump, Network, RunnerConfig, Sandbox, Transport};
 
 /// The most runs at once that one machine may be given.
 const MAX_SLOTS: u32 = 256;
@@ -83,14 +83,39 @@ impl RunnerConfig {
         if self.port == Some(0) {
             found.add("port", "is 0", "set the port of sshd, or leave it out for 22");
         }
-        if let Some(key) = &self.host_key {
-            if !is_host_key(key) {
+        for (setting, keys) in [("host_key", self.host_key.as_slice()), ("jump_host_keys", &self.jump_host_keys)] {
+            if keys.iter().any(|key| !is_host_key(key)) {
                 let remedy = "copy one line of `ssh-keyscan` without the host: ssh-ed25519 AAAA…";
-                found.add("host_key", "is no public host key", remedy);
+                found.add(setting, "is no public host key", remedy);
             }
-            if self.known_hosts_path.is_some() {
-                found.add("host_key", "is set together with known_hosts_path", "keep one of the two");
+            if !keys.is_empty() && self.known_hosts_path.is_some() {
+                found.add(setting, "is set together with known_hosts_path", "keep one of the two");
             }
+        }
+        self.validate_way(found);
+    }
+
+    fn validate_way(&self, found: &mut Findings<'_>) {
+        for text in &self.proxy_jump {
+            match Jump::parse(text) {
+                None => found.add(
+                    "proxy_jump",
+                    &format!("has {text:?}, which names no machine"),
+                    "write each machine on the way like me@bastion.example.org:22, an IPv6 address in brackets",
+                ),
+                // What is configured for the runner's host would hold for this machine, too.
+                Some(jump) if self.host.as_ref().is_some_and(|host| host.eq_ignore_ascii_case(&jump.host)) => found
+                    .add(
+                        "proxy_jump",
+                        &format!("has {text:?}, which is the runner's own host"),
+                        "give one of the two by another name or address",
+                    ),
+                Some(_) => {}
+            }
+        }
+        if self.jump_host_keys.len() > self.proxy_jump.len() {
+            let problem = format!("has {} keys for {} machines", self.jump_host_keys.len(), self.proxy_jump.len());
+            found.add("jump_host_keys", &problem, "list one host key for each machine of proxy_jump, in its order");
         }
     }
 
@@ -102,6 +127,8 @@ impl RunnerConfig {
             ("key_path", self.key_path.is_some()),
             ("known_hosts_path", self.known_hosts_path.is_some()),
             ("host_key", self.host_key.is_some()),
+            ("proxy_jump", !self.proxy_jump.is_empty()),
+            ("jump_host_keys", !self.jump_host_keys.is_empty()),
         ] {
             if set {
                 let remedy = "leave it out, or set transport = \"ssh\"";
@@ -265,6 +292,22 @@ mod tests {
         for user in ["-l", "", "root;id", "a b", "a@b", "$USER", "é"] {
             let runner = RunnerConfig { user: Some(user.to_owned()), ..ssh() };
             assert_eq!(problems(&runner).len(), 1, "{user:?}");
+        }
+    }
+
+    // T38, B45
+    #[test]
+    fn a_way_leads_over_other_machines_each_with_its_key() {
+        let way = |jumps: &[&str], keys: usize| RunnerConfig {
+            proxy_jump: jumps.iter().map(|&jump| jump.to_owned()).collect(),
+            jump_host_keys: vec![KEY.to_owned(); keys],
+            ..ssh()
+        };
+        assert_eq!(problems(&way(&["me@bastion", "[fd00::5]:2200"], 2)), Vec::<String>::new());
+        let bad_key = RunnerConfig { jump_host_keys: vec!["ssh-dss nonsense".to_owned()], ..way(&["bastion"], 0) };
+        let twice = RunnerConfig { known_hosts_path: Some("/k".into()), ..way(&["bastion"], 1) };
+        for wrong in [way(&["a b"], 1), way(&["me@10.0.0.5:2200"], 1), way(&["bastion"], 2), bad_key, twice] {
+            assert_eq!(problems(&wrong).len(), 1, "{wrong:?}");
         }
     }
 

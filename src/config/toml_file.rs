@@ -221,6 +221,8 @@ fn read_runner<'a>(reader: &mut Reader<'a>, at: &Range<usize>, table: &mut Table
     let example = r#"known_hosts_path = "/etc/track/known_hosts""#;
     reader.set_some(table, "known_hosts_path", example, &mut runner.known_hosts_path);
     reader.set_some(table, "host_key", r#"host_key = "ssh-ed25519 AAAA…""#, &mut runner.host_key);
+    reader.set(table, "proxy_jump", r#"proxy_jump = ["me@bastion.example.org:22"]"#, &mut runner.proxy_jump);
+    reader.set(table, "jump_host_keys", r#"jump_host_keys = ["ssh-ed25519 AAAA…"]"#, &mut runner.jump_host_keys);
     reader.set(table, "root", r#"root = "~/track""#, &mut runner.root);
     reader.set(table, "slots", "slots = 4", &mut runner.slots);
     reader.set_some(table, "agent", r#"agent = "claude""#, &mut runner.agent);

@@ -10,11 +10,11 @@ use tokio::process::Command;
 
 use super::keys;
 use super::ssh::one_line;
+use crate::config::Jump;
 
 /// What leads to a machine or opens its door otherwise than a runner can, and what to do instead.
 const NOT_TAKEN: &[(&str, &str)] = &[
-    ("proxyjump", "the bot connects without detours"),
-    ("proxycommand", "the bot connects without detours"),
+    ("proxycommand", "the bot starts no program to connect"),
     ("certificatefile", "the bot logs in with a plain key; put its public half into authorized_keys there"),
     ("pkcs11provider", "nobody is there to unlock a hardware key; use a key in a file"),
     ("identityagent", "the bot asks no agent; use a key in a file"),
@@ -32,7 +32,7 @@ const NOT_TAKEN: &[(&str, &str)] = &[
     ("setenv", "the prelude sets variables"),
 ];
 
-/// Those among them without which the machine is somewhere else.
+/// Those without which the machine is somewhere else.
 const DETOURS: [&str; 2] = ["proxyjump", "proxycommand"];
 
 /// What an alias stands for.
@@ -44,6 +44,8 @@ pub struct Alias {
     pub user: String,
     /// The port.
     pub port: u16,
+    /// Machines on the way, in order.
+    pub jumps: Vec<Jump>,
     /// The key to log in with: the first of those that are configured which a program can use by itself.
     pub key: Option<PathBuf>,
     /// What is configured and not taken over.
@@ -68,6 +70,12 @@ pub struct NotTaken {
 pub async fn resolve(alias: &str, file: Option<&Path>) -> anyhow::Result<Alias> {
     let (configured, bare) = (evaluated(alias, file).await?, evaluated(alias, Some(Path::new("/dev/null"))).await?);
     let mut found = read(&configured, &bare)?;
+    if let Some(way) = values(&configured, "proxyjump").find(|way| *way != "none") {
+        match hops(way, file).await? {
+            Some(jumps) => found.jumps = jumps,
+            None => found.refuse("proxyjump", way, "a machine on the way has a way of its own, or no plain name"),
+        }
+    }
     for identity in identities(&configured, &bare) {
         let usable = match expanded(&identity, alias, &found) {
             Some(path) => usable(&path).await.map(|()| path),
@@ -87,6 +95,23 @@ impl Alias {
         let is_detour = DETOURS.contains(&keyword);
         self.not_taken.push(NotTaken { setting: format!("{keyword} {value}"), why: why.to_owned(), is_detour });
     }
+}
+
+/// The machines on the way, each of which may be an alias itself.
+async fn hops(way: &str, file: Option<&Path>) -> anyhow::Result<Option<Vec<Jump>>> {
+    let mut jumps = Vec::new();
+    for text in way.split(',') {
+        let Some(written) = Jump::parse(text) else { return Ok(None) };
+        let settings = evaluated(&written.host, file).await?;
+        let hop = read(&settings, &settings)?;
+        if DETOURS.iter().any(|detour| values(&settings, detour).any(|value| value != "none")) {
+            return Ok(None);
+        }
+        // A port that is written out is the last part.
+        let port = if text.ends_with(&format!(":{}", written.port)) { written.port } else { hop.port };
+        jumps.push(Jump { user: Some(written.user.unwrap_or(hop.user)), host: hop.host, port });
+    }
+    Ok(Some(jumps))
 }
 
 /// The settings in effect, a line for each.
@@ -196,11 +221,11 @@ mod tests {
     #[test]
     fn what_a_runner_cannot_take_is_named() {
         let configured = "user agent\nhostname 10.0.0.5\nport 2222\naddressfamily inet\nciphers a,b\nidentityfile none\n\
-                          identityfile /k 1\nproxyJump me@bastion:2200\nsetenv A=1\nsetenv B=2\nforwardagent yes\n";
+                          identityfile /k 1\nproxyCommand nc %h %p\nsetenv A=1\nsetenv B=2\nforwardagent yes\n";
         let alias = read(configured, BARE).unwrap();
         let named: Vec<_> = alias.not_taken.iter().map(|one| (one.setting.as_str(), one.is_detour)).collect();
         let expected = [
-            ("proxyjump me@bastion:2200", true),
+            ("proxycommand nc %h %p", true),
             ("addressfamily inet", false),
             ("setenv A=1", false),
             ("setenv B=2", false),

@@ -110,10 +110,24 @@ pub fn known_hosts_name(host: &str, port: u16) -> String {
 /// # Errors
 /// The host has an impossible name, there is no key, or the file cannot be written.
 pub fn pin(path: &Path, host: &str, port: u16, keys: &[HostKey]) -> anyhow::Result<()> {
-    super::ssh::check_host(host)?;
     ensure!(!keys.is_empty(), "there is no host key to pin for {host}");
-    let name = known_hosts_name(host, port);
-    let text: String = keys.iter().map(|key| format!("{name} {key}\n")).collect();
+    let pins: Vec<Pin> = keys.iter().map(|key| (host.to_owned(), port, key.clone())).collect();
+    pin_all(path, &pins)
+}
+
+/// A host, its port, and a key of it.
+pub type Pin = (String, u16, HostKey);
+
+/// Writes the known_hosts file at `path` so that it holds exactly these.
+///
+/// # Errors
+/// A host has an impossible name, or the file cannot be written.
+pub fn pin_all(path: &Path, pins: &[Pin]) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for (host, port, key) in pins {
+        super::ssh::check_host(host)?;
+        text += &format!("{} {key}\n", known_hosts_name(host, *port));
+    }
     let staged = path.with_extension("new");
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::future::join_all;
 use tracing::{error, warn};
 
-use super::hostkeys::{self, HostKey};
+use super::hostkeys::{self, HostKey, Pin};
 use super::keys::{self, KeyPair};
-use super::ssh::{Ssh, SshSettings, check_control_dir};
+use super::ssh::{self, Ssh, SshSettings, check_control_dir};
 use super::{Host, Local, Machine};
-use crate::config::{RunnerConfig, Transport};
+use crate::config::{Jump, RunnerConfig, Transport};
 use crate::model::Millis;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -202,17 +202,28 @@ impl Pool {
         self.machines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The host key that a machine shows behind those on the way to it, whose keys are pinned.
+    pub async fn host_key_behind(&self, config: &RunnerConfig) -> Result<HostKey> {
+        let path = self.home.join("keys").join(format!("known_hosts_{}.way", config.name));
+        hostkeys::pin_all(&path, &pins_on_the_way(config)?)?;
+        let shown = ssh::shown_host_key(self.settings(config, path.clone()).await?).await;
+        let _ = fs::remove_file(path);
+        let host = config.host.as_deref().unwrap_or_default();
+        match shown {
+            Ok(key) => key.parse().with_context(|| format!("the host key of {host}")),
+            Err(error) => bail!("{host} behind {} {error}", config.proxy_jump.join(", ")),
+        }
+    }
+
     async fn ssh_settings(&self, config: &RunnerConfig) -> Result<SshSettings> {
         let name = &config.name;
-        let host = config.host.clone().with_context(|| format!("runner {name} has no host"))?;
-        let user = config.user.clone().with_context(|| format!("runner {name} has no user"))?;
-        let port = config.port.unwrap_or(22);
-        let key_path = self.key_of(config).await?.private;
         let known_hosts_path = match (&config.host_key, &config.known_hosts_path) {
             (Some(key), _) => {
                 let key: HostKey = key.parse().with_context(|| format!("host_key of runner {name}"))?;
                 let path = self.home.join("keys").join(format!("known_hosts_{name}"));
-                hostkeys::pin(&path, &host, port, &[key])?;
+                let mut pins = pins_on_the_way(config)?;
+                pins.push((config.host.clone().unwrap_or_default(), config.port.unwrap_or(22), key));
+                hostkeys::pin_all(&path, &pins)?;
                 path
             }
             (None, Some(path)) => path.clone(),
@@ -220,9 +231,40 @@ impl Pool {
                 "runner {name} has no pinned host key: set host_key or known_hosts_path, or add it with `track runner add`, which shows the fingerprint"
             ),
         };
-        let control_dir = control_folder(&self.home, &self.instance)?;
-        Ok(SshSettings { host, user, port, key_path, known_hosts_path, control_dir, connect_timeout: CONNECT_TIMEOUT })
+        self.settings(config, known_hosts_path).await
     }
+
+    async fn settings(&self, config: &RunnerConfig, known_hosts_path: PathBuf) -> Result<SshSettings> {
+        let name = &config.name;
+        let jump =
+            |text: &String| Jump::parse(text).with_context(|| format!("proxy_jump of runner {name} has {text:?}"));
+        Ok(SshSettings {
+            host: config.host.clone().with_context(|| format!("runner {name} has no host"))?,
+            user: config.user.clone().with_context(|| format!("runner {name} has no user"))?,
+            port: config.port.unwrap_or(22),
+            jumps: config.proxy_jump.iter().map(jump).collect::<Result<_>>()?,
+            key_path: self.key_of(config).await?.private,
+            known_hosts_path,
+            control_dir: control_folder(&self.home, &self.instance)?,
+            connect_timeout: CONNECT_TIMEOUT,
+        })
+    }
+}
+
+/// The pinned keys of the machines on the way; each has one (B45).
+fn pins_on_the_way(config: &RunnerConfig) -> Result<Vec<Pin>> {
+    let (name, jumps, keys) = (&config.name, &config.proxy_jump, &config.jump_host_keys);
+    ensure!(
+        jumps.len() == keys.len(),
+        "runner {name} has {} machines in proxy_jump and {} keys in jump_host_keys: each needs its own, or add the runner with `track runner add`, which shows the fingerprints",
+        jumps.len(),
+        keys.len()
+    );
+    let pin = |(jump, key): (&String, &String)| {
+        let jump = Jump::parse(jump).with_context(|| format!("proxy_jump of runner {name} has {jump:?}"))?;
+        Ok((jump.host, jump.port, key.parse().with_context(|| format!("jump_host_keys of runner {name}"))?))
+    };
+    jumps.iter().zip(keys).map(pin).collect()
 }
 
 /// A private folder for control sockets whose path ssh can use.

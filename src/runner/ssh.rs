@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 use self::master::{ControlDir, Master};
 use self::pool::{Channel, Pool, REFUSAL_PAUSE};
 use super::{ChannelLane, GitRoute, Host, HostError, Process};
+use crate::config::Jump;
 
 pub use self::config::{check_host, check_user};
 pub(crate) use self::master::{check_control_dir, one_line};
@@ -54,9 +55,11 @@ pub struct SshSettings {
     pub user: String,
     /// Port of its sshd.
     pub port: u16,
+    /// Machines on the way, in order; where an account is not named, it is that on the host.
+    pub jumps: Vec<Jump>,
     /// Private key, usable without a passphrase.
     pub key_path: PathBuf,
-    /// The file that pins the host key (see [`super::hostkeys::pin`]).
+    /// The file that pins the host keys, also of the machines on the way (see [`super::hostkeys::pin`]).
     pub known_hosts_path: PathBuf,
     /// Folder for control sockets, made if missing, writable by the bot alone; short, because socket paths are. Several machines may share it.
     pub control_dir: PathBuf,
@@ -94,14 +97,8 @@ impl Ssh {
     ///
     /// # Errors
     /// [`HostError::Setup`] names the setting that cannot work.
-    pub fn new(mut settings: SshSettings) -> Result<Self, HostError> {
-        check_host(&settings.host)?;
-        check_user(&settings.user)?;
-        if settings.port == 0 {
-            return Err(HostError::Setup("the port is 0; sshd listens on 22 unless it was told otherwise".to_owned()));
-        }
-        settings.control_dir = master::check_control_dir(&settings.control_dir)?;
-        let config = config::text(&settings)?;
+    pub fn new(settings: SshSettings) -> Result<Self, HostError> {
+        let (settings, config) = checked(settings)?;
         let shared = Arc::new(Shared {
             settings,
             config,
@@ -113,6 +110,28 @@ impl Ssh {
         });
         Ok(Self { shared })
     }
+}
+
+fn checked(mut settings: SshSettings) -> Result<(SshSettings, String), HostError> {
+    check_host(&settings.host)?;
+    check_user(&settings.user)?;
+    if settings.port == 0 {
+        return Err(HostError::Setup("the port is 0; sshd listens on 22 unless it was told otherwise".to_owned()));
+    }
+    settings.control_dir = master::check_control_dir(&settings.control_dir)?;
+    let config = config::text(&settings)?;
+    Ok((settings, config))
+}
+
+/// The host key that a machine shows which is reached through others, as `ssh-ed25519 AAAA…`. Those must let the bot in and are held to
+/// their pinned keys; nothing is trusted of the machine itself.
+///
+/// # Errors
+/// A machine on the way refuses the login or shows another key, or the one behind them does not answer.
+pub async fn shown_host_key(settings: SshSettings) -> Result<String, HostError> {
+    let (settings, config) = checked(settings)?;
+    let dir = ControlDir::make(&settings.control_dir, &config)?;
+    master::shown_host_key(&settings.host, &dir, settings.connect_timeout).await
 }
 
 impl Host for Ssh {
@@ -277,7 +296,13 @@ impl Shared {
                 dir.insert(ControlDir::make(&self.settings.control_dir, &self.config)?)
             }
         };
-        let master = Arc::new(master::login(&self.settings.host, dir, self.settings.connect_timeout).await?);
+        let SshSettings { host, jumps, connect_timeout, .. } = &self.settings;
+        let master = match master::login(host, dir, *connect_timeout).await {
+            Err(error @ HostError::Unreachable(_)) if !jumps.is_empty() => {
+                return Err(master::trouble_on_the_way(host, dir, *connect_timeout).await.unwrap_or(error));
+            }
+            master => Arc::new(master?),
+        };
         self.logins.fetch_add(1, Ordering::SeqCst);
         let id = self.pool.add(master.clone());
         let pool = Arc::downgrade(&self.pool);

@@ -234,7 +234,7 @@ async fn a_machine_is_added_as_the_ssh_configuration_has_it() {
     };
     let (code, out, err) = add(&["--from-ssh-config", "far", "--user", user]).await;
     assert_eq!(code, Some(1), "{out}");
-    insta::assert_snapshot!(err, @"track: not added: far is reached by a detour (proxycommand nc %h %p), and the bot connects without one; name an address that the bot reaches with --host, such as that of a VPN");
+    insta::assert_snapshot!(err, @"track: not added: far is reached by a detour (proxycommand nc %h %p), and the bot cannot take that; name an address that it reaches with --host, or machines on the way with --proxy-jump and --host");
 
     let (code, out, err) = add(&["--from-ssh-config", "build", "--prelude", &given.prelude]).await;
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
@@ -258,6 +258,60 @@ async fn a_machine_is_added_as_the_ssh_configuration_has_it() {
     let (code, _, err) = add(&["--from-ssh-config", "two words"]).await;
     assert_eq!(code, Some(1));
     insta::assert_snapshot!(err, @r#"track: ssh cannot tell what "two words" stands for: hostname contains invalid characters"#);
+}
+
+// B45
+#[tokio::test]
+async fn a_machine_behind_another_is_added_with_the_keys_of_both_and_used() {
+    let mut world = World::over_ssh().await;
+    let given = world.config.runners.remove(0);
+    let mut bastion = crate::sshd::Sshd::start();
+    let sshd = world.sshd.as_ref().expect("a machine");
+    bastion.authorize(std::fs::read_to_string(sshd.client_key.with_extension("pub")).expect("its key").trim());
+    let (user, key) = (&sshd.user, sshd.client_key.display());
+    let config = world.shared().join("ssh_config");
+    let text = format!(
+        "Host build\n  HostName 127.0.0.1\n  User {user}\n  Port {}\n  IdentityFile \"{key}\"\n  ProxyJump {user}@way\n\
+         Host way\n  HostName localhost\n  Port {}\n",
+        sshd.port, bastion.port
+    );
+    std::fs::write(&config, text).expect("a configuration");
+    let config = config.to_str().expect("UTF-8").to_owned();
+    let way = format!("{user}@localhost:{}", bastion.port);
+    world.serve().await;
+    let mut words = vec!["runner", "add", "build-1", "--from-ssh-config", "build", "--ssh-config", &config, "--yes"];
+    words.extend([
+        "--prelude",
+        &given.prelude,
+        "--read-only",
+        &given.read_only[0],
+        "--read-write",
+        &given.read_write[0],
+    ]);
+    let added = world.run_track(&words).await;
+    let (out, err) = printed(&added);
+    assert!(added.status.success(), "{out}{err}\n{}", bastion.log());
+    assert!(out.contains(&format!("  way   {way}\n")), "{out}");
+    let sshd = world.sshd.as_ref().expect("a machine");
+    for (host, key) in [("localhost", &bastion.host_public_key), ("127.0.0.1", &sshd.host_public_key)] {
+        let shown = out.split(&format!("{host} shows the host key\n")).nth(1).expect("it is shown");
+        assert!(shown.lines().nth(1).is_some_and(|line| line.trim() == key), "{host}: {out}");
+    }
+    assert!(
+        bastion.count_logins() > 0 && out.ends_with("build-1 is ready: put the label `track` on an issue.\n"),
+        "{out}"
+    );
+
+    let issue = world.work_on("Say hello", "").await;
+    assert!(world.only_comment(issue).starts_with("✅ **Done**"), "{}", world.only_comment(issue));
+
+    // T38: whoever stands in between is not passed by.
+    bastion.restart_with_new_host_key();
+    let check = async || printed(&world.run_track(&["runner", "check", "build-1"]).await).0;
+    world
+        .until("it is found out", async || check().await.contains("shows a host key that is not the pinned one"))
+        .await;
+    bastion.stop();
 }
 
 // B41

@@ -29,6 +29,7 @@ impl Setup {
             host: "127.0.0.1".to_owned(),
             user: self.sshd.user.clone(),
             port: self.sshd.port,
+            jumps: Vec::new(),
             key_path: self.sshd.client_key.clone(),
             known_hosts_path: self.sshd.pin_in(self.folder.path()),
             control_dir: self.folder.path().join("c"),

@@ -5,6 +5,7 @@
 use std::net::Ipv6Addr;
 use std::path::Path;
 
+use crate::config::Jump;
 use crate::runner::HostError;
 
 use super::SshSettings;
@@ -18,11 +19,12 @@ pub(super) fn text(settings: &SshSettings) -> Result<String, HostError> {
     let key = file(&settings.key_path, "key_path")?;
     let known_hosts = file(&settings.known_hosts_path, "known_hosts_path")?;
     let timeout = connect_timeout.as_secs().max(1);
+    let way = way(settings)?;
     // ServerAlive: three unanswered questions, 3 s apart, end the connection within 12 s.
     Ok(format!(
         "\
 # Written by track at each login; changes are lost.
-Host *
+{way}Host *
     User {user}
     Port {port}
     IdentityFile {key}
@@ -53,6 +55,21 @@ Host *
     LogLevel INFO
 "
     ))
+}
+
+/// The machines on the way, for this host alone: ssh reads the same file for each of them.
+fn way(settings: &SshSettings) -> Result<String, HostError> {
+    let mut jumps = Vec::new();
+    for jump in &settings.jumps {
+        let user = jump.user.as_ref().unwrap_or(&settings.user);
+        check_host(&jump.host)?;
+        check_user(user)?;
+        jumps.push(Jump { user: Some(user.clone()), ..jump.clone() }.to_string());
+    }
+    match jumps.is_empty() {
+        true => Ok(String::new()),
+        false => Ok(format!("Host {}\n    ProxyJump {}\n\n", settings.host, jumps.join(","))),
+    }
 }
 
 /// Whether `host` is a host name or an address, and nothing that ssh, git or a shell could take for something else.
@@ -112,6 +129,7 @@ mod tests {
             host: "10.0.0.5".to_owned(),
             user: "agent".to_owned(),
             port: 2222,
+            jumps: Vec::new(),
             key_path: "/etc/track/my 100% key".into(),
             known_hosts_path: "/etc/track/known_hosts".into(),
             control_dir: "/run/track".into(),
@@ -155,6 +173,17 @@ mod tests {
         for user in ["", "-l", ".x", "a b", "a@b", "a:b", "a'b", "root\n", "%r"] {
             check_user(user).expect_err(user);
         }
+    }
+
+    #[test]
+    fn a_way_holds_for_the_runner_alone() {
+        let jump = |text| Jump::parse(text).expect(text);
+        let jumps = vec![jump("me@bastion:2200"), jump("[fd00::5]")];
+        let written = text(&SshSettings { jumps, ..settings() }).expect("fine");
+        let way = "\nHost 10.0.0.5\n    ProxyJump me@bastion:2200,agent@[fd00::5]:22\n\nHost *\n";
+        assert!(written.contains(way), "{written}");
+        let hostile = Jump { user: None, host: "-oProxyCommand=x".to_owned(), port: 22 };
+        text(&SshSettings { jumps: vec![hostile], ..settings() }).expect_err("no machine");
     }
 
     #[test]

@@ -173,6 +173,56 @@ pub(super) async fn login(host: &str, dir: &ControlDir, connect_timeout: Duratio
     Ok(Master { session, config, control, log, watch: OnceLock::new() })
 }
 
+/// Connects to `host` by the configuration in `dir` until it shows its host key, which need not be pinned, and no further.
+pub(super) async fn shown_host_key(
+    host: &str,
+    dir: &ControlDir,
+    connect_timeout: Duration,
+) -> Result<String, HostError> {
+    let (shown, said) = (dir.path.join("shown"), dir.path.join("said"));
+    let mut ssh = ssh();
+    ssh.arg("-F").arg(dir.path.join(CONFIG)).arg("-o").arg(format!("UserKnownHostsFile={}", shown.display()));
+    // What is said on the command line holds for the last machine only; those on the way keep to the configuration.
+    ssh.args(["-o", "StrictHostKeyChecking=accept-new", "-o", "PreferredAuthentications=none", "--", host, "true"]);
+    ssh.stderr(said_in(&said)?);
+    match timeout(connect_timeout + LOGIN_GRACE, ssh.status()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(e)) => return Err(HostError::Setup(format!("cannot run ssh ({e}); install the OpenSSH client"))),
+        Err(_) => return Err(HostError::Unreachable("it took too long to show a host key".to_owned())),
+    }
+    let shown = fs::read_to_string(shown).unwrap_or_default();
+    match shown.lines().find_map(|line| line.split_once(' ')) {
+        Some((_, key)) => Ok(key.to_owned()),
+        None => Err(classify(&on_the_way(&said))),
+    }
+}
+
+/// Why a login to a host behind others failed, if it does so again: ssh hides what is said on the way to a master.
+pub(super) async fn trouble_on_the_way(host: &str, dir: &ControlDir, connect_timeout: Duration) -> Option<HostError> {
+    let said = dir.path.join("said");
+    let mut ssh = ssh();
+    ssh.arg("-F").arg(dir.path.join(CONFIG)).args(["-o", "ControlPath=none", "-o", "ControlPersist=no"]);
+    ssh.args(["--", host, "true"]).stderr(said_in(&said).ok()?);
+    let status = timeout(connect_timeout + LOGIN_GRACE, ssh.status()).await.ok()?.ok()?;
+    let said = on_the_way(&said);
+    (!status.success() && !said.is_empty()).then(|| classify(&said))
+}
+
+/// What was said, without what follows from it: the last ssh only knows that there is nothing to talk to.
+fn on_the_way(said: &Path) -> String {
+    let said = fs::read_to_string(said).unwrap_or_default();
+    let follows = |line: &&str| line.contains("UNKNOWN port 65535") || line.contains("kex_exchange_identification");
+    said.lines().filter(|line| !follows(line)).map(|line| format!("{line}\n")).collect()
+}
+
+/// A file for what a program says.
+fn said_in(path: &Path) -> Result<Stdio, HostError> {
+    match File::create(path) {
+        Ok(file) => Ok(file.into()),
+        Err(e) => Err(HostError::Setup(format!("cannot write {}: {e}", path.display()))),
+    }
+}
+
 /// Ends masters below `parent` whose bot died without ending them, and removes their folders. Those of a living bot are left alone.
 pub(super) async fn sweep_orphans(parent: &Path) {
     let Ok(folders) = fs::read_dir(parent) else { return };
