@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::Row as _;
@@ -47,36 +48,58 @@ enum Act {
     Hour,
 }
 
+const REVIEWS: &[Act] = &[
+    Act::Review { text: false, comments: 0 },
+    Act::Review { text: true, comments: 0 },
+    Act::Review { text: true, comments: 1 },
+    Act::Review { text: false, comments: 2 },
+];
+const OTHERS: &[Act] = &[
+    Act::Asking,
+    Act::Followup,
+    Act::Fresh,
+    Act::Dispatch,
+    Act::Retry,
+    Act::Pause,
+    Act::Resume,
+    Act::Cancel,
+    Act::Merge,
+    Act::Shut,
+    Act::Reopen,
+    Act::Open,
+    Act::Close,
+    Act::Fail,
+    Act::Work,
+    Act::Restart,
+    Act::Minute,
+    Act::Hour,
+];
+
+const LONE: Act = Act::Review { text: false, comments: 0 };
+const BOTH: Act = Act::Review { text: true, comments: 1 };
+/// What is played every time: feedback waits while something takes its ground away.
+const ALWAYS: &[&[Act]] = &[
+    &[LONE, Act::Fresh],
+    &[Act::Close, Act::Dispatch, BOTH, Act::Merge, Act::Open],
+    &[Act::Fail, Act::Asking, Act::Shut, Act::Retry, Act::Work, Act::Reopen, LONE],
+];
+
+/// Reviews among a few sorts of other acts, which meet more often than all of them would.
 fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let one = prop_oneof![
-        6 => (any::<bool>(), 0..3usize).prop_map(|(text, comments)| Act::Review { text, comments }),
-        1 => Just(Act::Asking),
-        2 => Just(Act::Followup),
-        1 => Just(Act::Fresh),
-        1 => Just(Act::Dispatch),
-        1 => Just(Act::Retry),
-        1 => Just(Act::Pause),
-        1 => Just(Act::Resume),
-        1 => Just(Act::Cancel),
-        1 => Just(Act::Merge),
-        1 => Just(Act::Shut),
-        1 => Just(Act::Reopen),
-        1 => Just(Act::Open),
-        1 => Just(Act::Close),
-        1 => Just(Act::Fail),
-        1 => Just(Act::Work),
-        1 => Just(Act::Restart),
-        2 => Just(Act::Minute),
-        1 => Just(Act::Hour),
-    ];
-    prop::collection::vec(one, 4..14)
+    prop::sample::subsequence(OTHERS, 2..6).prop_flat_map(|others| {
+        let one = prop_oneof![2 => prop::sample::select(REVIEWS), 3 => prop::sample::select(others)];
+        prop::collection::vec(one, 4..12)
+    })
 }
 
 #[test]
 fn nothing_that_is_said_in_a_review_is_lost_or_answered_twice() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    for (acts, wrong) in ALWAYS.iter().zip(runtime.block_on(join_all(ALWAYS.iter().map(|acts| play(acts))))) {
+        assert!(wrong.is_empty(), "{acts:?}\n{wrong:#?}");
+    }
     // More are played where somebody looks for a mistake: PROPTEST_CASES=100.
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 5 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 2 };
     let mut runner =
         TestRunner::new(Config { cases, max_shrink_iters: 20, failure_persistence: None, ..Config::default() });
     runner

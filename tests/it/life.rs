@@ -370,7 +370,8 @@ async fn merging_or_closing_the_pull_request_ends_follow_ups() {
         assert_eq!((run.automatic, run.outcome), (!commanded, Some(Outcome::Canceled)), "merged: {merged}");
         let (state, word) = if merged { (LineState::Merged, "merged") } else { (LineState::Closed, "closed") };
         assert_eq!(line_state(&world, &run).await, state);
-        let next = if merged { "`/track followup --fresh <text>` begins" } else { "`/track followup <text>` opens it again" };
+        let next =
+            if merged { "`/track followup --fresh <text>` begins" } else { "`/track followup <text>` opens it again" };
         let said = [world.said(issue), world.said(pull)].concat().join("\n");
         assert!(said.contains("🛑 **Canceled**") && said.contains(&format!("**Next:** {next}")), "{said}");
         let why = why(&world, issue).await;
