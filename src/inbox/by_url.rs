@@ -117,7 +117,14 @@ fn requester<'a>(config: &'a Config, given: Option<&'a str>) -> Result<&'a str, 
 /// The repository of a name, and why nothing can be posted there, if nothing can.
 async fn find(context: &Context, name: &RepoName) -> Result<(Found, Option<String>), NotQueued> {
     match app::repository_installation(&context.github, name).await {
-        Ok(installation) => Ok((app::repository_named(&context.github, installation, name).await?, None)),
+        Ok(installation) => match app::repository_named(&context.github, installation, name).await {
+            Ok(found) => Ok((found, None)),
+            // GitHub leads an old name to the installation, and makes no token for it.
+            Err(ApiError::Refused { .. }) => Err(NotQueued::Refused(format!(
+                "the App has no access to a repository that is called {name} now: was it renamed, or is it left out of the installation?"
+            ))),
+            Err(error) => Err(error.into()),
+        },
         Err(error) if error.is_not_found() => {
             let link = context.install_url(&app::me(&context.github).await?.slug);
             match app::public_repository(&context.github, name).await {

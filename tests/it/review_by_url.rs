@@ -114,6 +114,16 @@ async fn what_cannot_be_reviewed_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn the_address_of_a_repository_that_was_renamed_is_told_from_one_that_is_not_there() {
+    let world = world().await;
+    let url = page(&world, somebodys(&world).await);
+    world.sim.rename(REPO, "greetings").expect("renamed");
+    insta::assert_snapshot!(refused(&world, &[&url]).await, @"track: the App has no access to a repository that is called octo/hello now: was it renamed, or is it left out of the installation?");
+    world.settle_soon().await;
+    assert!(world.runs().await.is_empty());
+}
+
+#[tokio::test]
 async fn somebody_asks_or_nothing_is_reviewed() {
     let mut world = World::new().await;
     world.agent(REVIEW);
