@@ -3,6 +3,7 @@
 //! Words come from the delivery, state comes from GitHub at the time of the decision. Triggers, decision records, runs and reports
 //! are written in one transaction with "delivery handled", so a crash repeats all of it or nothing.
 
+mod act;
 mod apply;
 pub mod by_url;
 mod cause;

@@ -6,6 +6,7 @@ pub mod allow;
 pub mod choose;
 pub mod command;
 pub mod decide;
+mod facts;
 pub mod feedback;
 pub mod help;
 mod names;
