@@ -1,4 +1,5 @@
-//! Gathers the facts, asks `trigger` for the decision, and writes everything that comes of a delivery in one transaction.
+//! Handles a screened delivery: asks GitHub for what the decisions need, and carries each wish out in the one transaction that marks the
+//! delivery as handled.
 
 use super::Trouble;
 use super::act::Act;
