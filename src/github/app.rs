@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::client::{As, GitHub, Reply, Request};
+use super::client::{As, GitHub, Reply, unreadable};
 use super::error::ApiError;
 use super::path::{encoded, link, query_value};
 use super::repos::RepositoryInfo;
@@ -91,7 +91,6 @@ pub struct Found {
 }
 
 /// The repository of a name, where only its name is known: GitHub tells it with a token for it, which is given back.
-/// <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>
 pub async fn repository_named(gh: &GitHub, installation: InstallationId, name: &RepoName) -> Result<Found, ApiError> {
     #[derive(Deserialize)]
     struct Minted {
@@ -105,21 +104,15 @@ pub async fn repository_named(gh: &GitHub, installation: InstallationId, name: &
         owner: User,
     }
 
-    let body = json!({ "repositories": [name.name], "permissions": { "metadata": "read" } });
-    let mut request = Request {
-        method: Method::POST,
-        path: format!("/app/installations/{installation}/access_tokens"),
-        body: Some(body.to_string()),
-    };
-    let answer = gh.exchange(As::App, &mut request).await?;
-    // The text of the error would quote the reply, which holds the token.
-    let unreadable = || request.unreadable("it holds no token and repository".to_owned());
-    let minted: Minted = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
-    let revoke = Request { method: Method::DELETE, path: "/installation/token".to_owned(), body: None };
-    let revoked = gh.send(Some(&minted.token.into()), &revoke).await.map(|answer| answer.status);
+    let narrowed = json!({ "repositories": [name.name], "permissions": { "metadata": "read" } });
+    let minted: Minted = gh.new_token(installation, &narrowed, "token and repository").await?;
+    let revoked = gh.give_back(&minted.token.into()).await;
     tracing::debug!(?revoked, "the token by which {name} was found is given back");
-    let found = minted.repositories.into_iter().next().ok_or_else(unreadable)?;
-    let name = found.full_name.parse().map_err(|_| unreadable())?;
+    let found = minted.repositories.into_iter().next();
+    let Some((found, name)) = found.and_then(|found| found.full_name.parse().ok().map(|name| (found, name))) else {
+        let message = "it names no repository".to_owned();
+        return Err(unreadable("POST", &format!("/app/installations/{installation}/access_tokens"), true, message));
+    };
     let repository = Repository { id: found.id, installation: Some(installation), name };
     Ok(Found { repository, owner: found.owner.account })
 }

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::app;
 use super::client::{As, Caller, GitHub, Request};
@@ -154,10 +155,8 @@ impl GitHub {
         for access in [Access::GitRead, Access::GitWrite] {
             let Some(scope) = self.0.tokens.scope(repo, access) else { continue };
             let Some(token) = self.0.tokens.slot(scope).lock().await.take() else { continue };
-            let request = Request { method: Method::DELETE, path: "/installation/token".to_owned(), body: None };
-            let allowed = self.check_limit(Caller::of(repo), || "revoking a token".to_owned());
-            let revoked = match allowed {
-                Ok(()) => self.send(Some(&token.secret), &request).await.map(|answer| answer.status),
+            let revoked = match self.check_limit(Caller::of(repo), || "revoking a token".to_owned()) {
+                Ok(()) => self.give_back(&token.secret).await,
                 Err(limited) => Err(limited),
             };
             tracing::debug!(?access, ?revoked, "a git token of {} is given back", repo.name);
@@ -224,7 +223,6 @@ impl GitHub {
         }
     }
 
-    /// <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>
     async fn mint(&self, scope: Scope) -> Result<Token, ApiError> {
         #[derive(Deserialize)]
         struct Minted {
@@ -234,18 +232,33 @@ impl GitHub {
         }
 
         let body = json!({ "repository_ids": [scope.repository], "permissions": scope.access.permissions() });
-        let mut request = Request {
-            method: Method::POST,
-            path: format!("/app/installations/{}/access_tokens", scope.installation),
-            body: Some(body.to_string()),
-        };
-        let answer = self.exchange(As::App, &mut request).await.map_err(about_installation)?;
-        // The text of the error would quote the reply, which holds the token.
-        let minted: Minted = serde_json::from_slice(&answer.body)
-            .map_err(|_| request.unreadable("it holds no token and expires_at".to_owned()))?;
+        let minted = self.new_token(scope.installation, &body, "token and expires_at").await;
+        let minted: Minted = minted.map_err(about_installation)?;
         let now = self.0.clock.now();
         let life = minted.expires_at - self.skew() - now;
         Ok(Token { secret: minted.token.into(), until: now + (life - MARGIN.min(life / 2)).min(LONGEST_USE) })
+    }
+
+    /// Has GitHub make a token of an installation, narrowed so; answers what it tells with it.
+    /// <https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app>
+    pub(super) async fn new_token<T: DeserializeOwned>(
+        &self,
+        installation: InstallationId,
+        narrowed: &Value,
+        told: &str,
+    ) -> Result<T, ApiError> {
+        let path = format!("/app/installations/{installation}/access_tokens");
+        let mut request = Request { method: Method::POST, path, body: Some(narrowed.to_string()) };
+        let answer = self.exchange(As::App, &mut request).await?;
+        // The text of the error would quote the reply, which holds the token.
+        serde_json::from_slice(&answer.body).map_err(|_| request.unreadable(format!("it holds no {told}")))
+    }
+
+    /// Ends a token before its time; answers GitHub's status.
+    /// <https://docs.github.com/en/rest/apps/installations#revoke-an-installation-access-token>
+    pub(super) async fn give_back(&self, token: &SecretString) -> Result<StatusCode, ApiError> {
+        let request = Request { method: Method::DELETE, path: "/installation/token".to_owned(), body: None };
+        Ok(self.send(Some(token), &request).await?.status)
     }
 }
 
