@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::reader::{since, usage_fields};
 use super::verdict::{self, Ending, Failure};
 use super::{Agent, Answer, Order, answer, clean};
-use crate::model::{Kind, Reason, RunId, Usage};
+use crate::model::{Kind, Reason, RunId, Usage, uuid};
 
 /// What it says about a session that the runner does not have.
 const UNKNOWN_SESSION: &str = "No conversation found with session ID";
@@ -37,11 +37,7 @@ pub(super) fn env() -> Vec<(String, String)> {
 /// The session of a run's first turn, known before the launch. A ULID has the layout of a UUID of version 7 (RFC 9562): time,
 /// then random bits; only version and variant are put in.
 fn session_id(run: RunId) -> String {
-    let mut bytes = run.0.to_bytes();
-    bytes[6] = bytes[6] & 0x0f | 0x70;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let digits = hex::encode(bytes);
-    format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..])
+    uuid(run.0.to_bytes(), 7)
 }
 
 /// What claude has printed so far.

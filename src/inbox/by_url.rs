@@ -19,7 +19,7 @@ use crate::db::deliveries::{NewDelivery, Packed, Source};
 use crate::event::{IssueText, Sender};
 use crate::github::app::{self, Found};
 use crate::github::{ApiError, User, issues};
-use crate::model::{Account, Number, Place, RepoName, Repository, RunId};
+use crate::model::{Account, Number, Place, RepoName, Repository, RunId, uuid};
 use crate::report::wording;
 use crate::run::mains;
 use crate::run::trouble::Trouble as RunTrouble;
@@ -78,7 +78,7 @@ pub async fn review(context: &Context, wanted: &Wanted) -> Result<Queued, NotQue
     let actor = account(context, &repository, login).await?;
     let (on_pull, issue) = subject(context, &repository, number).await?;
 
-    let key = format!("page:{}", uuid());
+    let key = format!("page:{}", uuid(rand::random(), 4));
     let asked = Asked {
         number,
         on_pull,
@@ -208,13 +208,4 @@ fn stored(context: &Context, key: &str, wanted: &Wanted) -> NewDelivery {
         source: Source::ByHand,
         received_at: context.clock.now(),
     }
-}
-
-/// A random one, in the form of RFC 9562.
-fn uuid() -> String {
-    let mut bytes: [u8; 16] = rand::random();
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = hex::encode(bytes);
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -58,6 +58,14 @@ macro_rules! number_id {
     };
 }
 
+/// Sixteen bytes in the form of a UUID of a version (RFC 9562, section 4); version and variant take the place of six of their bits.
+pub fn uuid(mut bytes: [u8; 16], version: u8) -> String {
+    bytes[6] = bytes[6] & 0x0f | version << 4;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let digits = hex::encode(bytes);
+    format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..])
+}
+
 /// A ULID greater than every one that this process made before, also within the same millisecond: what is written together is read in order.
 pub fn new_ulid() -> Ulid {
     static LAST: Mutex<Generator> = Mutex::new(Generator::new());

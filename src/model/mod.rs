@@ -14,7 +14,7 @@ mod usage;
 pub use ask::{Account, Ask, Kind, Lane, Pin, Place, Reaction, RepoName, Repository, ReviewPrompt};
 pub use clock::{Clock, Millis, date_time};
 pub use feedback::{Feedback, LineComment, ReviewWords};
-pub use ids::{AccountId, InstallationId, LineId, Number, RepositoryId, RunId, Sha, ThreadId, new_ulid};
+pub use ids::{AccountId, InstallationId, LineId, Number, RepositoryId, RunId, Sha, ThreadId, new_ulid, uuid};
 pub use marker::{MarkerKey, looks_marked};
 pub use session::Session;
 pub use state::{Kept, LineState, Outcome, Phase, Reason, Status};
