@@ -1,7 +1,5 @@
 //! Runs. Every move is a compare-and-set on the status, so a run cannot leave its table of moves whoever writes.
 
-use std::collections::HashSet;
-
 use sqlx::Row as _;
 
 use super::{Conn, Row, json, json_or_null, parsed, parsed_or_null, to_json};
@@ -327,12 +325,6 @@ pub async fn discard(conn: &mut Conn, thread: ThreadId) -> sqlx::Result<u64> {
 pub async fn newest(conn: &mut Conn) -> sqlx::Result<Option<RunId>> {
     let row = sqlx::query("select id from run order by id desc limit 1").fetch_optional(conn).await?;
     row.map(|row| parsed(&row, "id")).transpose()
-}
-
-/// The runs whose history was discarded.
-pub async fn discarded(conn: &mut Conn) -> sqlx::Result<HashSet<RunId>> {
-    let rows = sqlx::query("select id from run where discarded = 1").fetch_all(conn).await?;
-    rows.iter().map(|row| parsed(row, "id")).collect()
 }
 
 /// The run that attempts another one again; the first of them if there are several.
