@@ -1,5 +1,6 @@
 //! The command line, typed: against a server, and without one.
 
+use track::config::RunnerConfig;
 use track::model::{RunId, Status};
 
 use crate::harness::{MAINTAINER, World, process::printed};
@@ -81,14 +82,7 @@ async fn a_machine_is_added_checked_used_and_removed() {
     let sshd = world.sshd.as_ref().expect("a machine");
     let (port, user) = (sshd.port.to_string(), sshd.user.clone());
     let mut words = vec!["runner", "add", "build-1", "--host", "127.0.0.1", "--port", &port, "--user", &user, "--yes"];
-    words.extend([
-        "--prelude",
-        &given.prelude,
-        "--read-only",
-        &given.read_only[0],
-        "--read-write",
-        &given.read_write[0],
-    ]);
+    words.extend(rest_of(&given));
     let added = world.run_track(&words).await;
     let (out, err) = printed(&added);
     let key = out.lines().find(|line| line.starts_with("ssh-ed25519")).expect("the public key").to_owned();
@@ -280,14 +274,7 @@ async fn a_machine_behind_another_is_added_with_the_keys_of_both_and_used() {
     let way = format!("{user}@localhost:{}", bastion.port);
     world.serve().await;
     let mut words = vec!["runner", "add", "build-1", "--from-ssh-config", "build", "--ssh-config", &config, "--yes"];
-    words.extend([
-        "--prelude",
-        &given.prelude,
-        "--read-only",
-        &given.read_only[0],
-        "--read-write",
-        &given.read_write[0],
-    ]);
+    words.extend(rest_of(&given));
     let added = world.run_track(&words).await;
     let (out, err) = printed(&added);
     assert!(added.status.success(), "{out}{err}\n{}", bastion.log());
@@ -370,4 +357,9 @@ async fn set_unsettled(world: &World, run: RunId, unsettled: bool) {
     let mut tx = world.db().begin().await.expect("the database");
     track::db::runs::set_unsettled(&mut tx, run, unsettled).await.expect("a change");
     tx.commit().await.expect("a commit");
+}
+
+/// What the harness's machine needs besides the way to it.
+fn rest_of(given: &RunnerConfig) -> [&str; 6] {
+    ["--prelude", &given.prelude, "--read-only", &given.read_only[0], "--read-write", &given.read_write[0]]
 }

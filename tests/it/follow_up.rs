@@ -9,7 +9,7 @@ use track::sim::Fault;
 
 use crate::harness::{MAINTAINER, REPO, STRANGER, World};
 
-const WORK: &str = r#"if [ "$TRACK_KIND" = follow_up ]; then
+pub const WORK: &str = r#"if [ "$TRACK_KIND" = follow_up ]; then
     commit "more-$TRACK_RUN_ID.txt" more "feat: more"
     answer_all fixed "Did as asked."
 else

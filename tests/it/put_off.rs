@@ -3,16 +3,10 @@
 use track::model::{Kind, Number, Outcome};
 use track::sim::Role;
 
+use crate::follow_up::WORK;
 use crate::harness::{MAINTAINER, REPO, World};
 
 const HOUR: i64 = 3_600_000;
-const WORK: &str = r#"if [ "$TRACK_KIND" = follow_up ]; then
-    commit "more-$TRACK_RUN_ID.txt" more "feat: more"
-    answer_all fixed "Did as asked."
-else
-    commit hello.txt hello "feat: say hello"
-    answer succeeded "Said hello." "feat: say hello"
-fi"#;
 
 /// The bot's pull request, opened by a run that used up what its requester may ask for in an hour.
 async fn opened(world: &World, agent: &str) -> Number {
