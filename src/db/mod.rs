@@ -7,6 +7,7 @@ pub mod answered;
 pub mod cleanups;
 pub mod decisions;
 pub mod deliveries;
+pub mod drains;
 pub mod lines;
 mod packed;
 pub mod reports;
@@ -50,6 +51,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "snapshots", include_str!("../../migrations/0004_snapshots.sql")),
     (5, "decisions", include_str!("../../migrations/0005_decisions.sql")),
     (6, "line_continues", include_str!("../../migrations/0006_line_continues.sql")),
+    (9, "drains", include_str!("../../migrations/0009_drains.sql")),
 ];
 
 /// The open database: one writer, a few readers.
