@@ -401,8 +401,7 @@ pub async fn keep_watch(context: Arc<Context>) {
     let fleet = Fleet::of(&context);
     while !context.stop.is_cancelled() {
         let parts = fleet.parts();
-        let look = doctor::gather(&parts, &context.config, Some(&context.github), true);
-        let _ = context.stop.run_until_cancelled(look).await;
+        let _ = context.stop.run_until_cancelled(doctor::refresh(&parts, Some(&context.github))).await;
         tokio::select! {
             () = context.stop.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}

@@ -11,9 +11,12 @@ mod cookie;
 mod csrf;
 pub mod fault;
 mod headers;
+pub mod health;
 pub mod live;
 mod packed;
 pub mod person;
+mod runners;
+mod said;
 pub mod sign_in;
 pub mod view;
 
@@ -131,7 +134,10 @@ fn is_origin_of(url: &str, origin: &str) -> bool {
 
 fn routes(admin: &Admin) -> Routes {
     use Access::{Public, SignedIn};
-    Routes::new(admin.clone())
+    let routes = Routes::new(admin.clone());
+    let routes = health::routes(routes);
+    let routes = runners::routes(routes);
+    routes
         .get(Public, "/admin/assets/{name}", assets::get)
         .get(Public, "/admin/sign-in", sign_in::show)
         .post(Public, "/admin/sign-in", sign_in::begin)

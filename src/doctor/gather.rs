@@ -46,12 +46,15 @@ pub struct Parts<'a> {
     pub kept: &'a Kept,
 }
 
-/// All that a running bot can say of itself; `afresh`: after looking at everything again.
-pub async fn gather(parts: &Parts<'_>, config: &Arc<Config>, github: Option<&GitHub>, afresh: bool) -> Facts {
-    if afresh {
-        let (around, ()) = tokio::join!(around(Some(config), github, parts.clock), runners::look_at_all(parts));
-        parts.kept.keep_around(around);
-    }
+/// Looks at everything again, and keeps what was found; nothing if somebody does so already.
+pub async fn refresh(parts: &Parts<'_>, github: Option<&GitHub>) {
+    let Some(looking) = parts.kept.begin_around() else { return };
+    let (around, ()) = tokio::join!(around(Some(parts.config), github, parts.clock), runners::look_at_all(parts));
+    looking.done(around);
+}
+
+/// All that a running bot can say of itself without looking.
+pub async fn facts(parts: &Parts<'_>, config: &Arc<Config>) -> Facts {
     Facts {
         config: Ok(config.clone()),
         now: parts.clock.now(),

@@ -39,6 +39,10 @@ pub enum Group {
 }
 
 impl Group {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 6] =
+        [Self::Machine, Self::Configuration, Self::App, Self::Webhooks, Self::SignIn, Self::Runners];
+
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ pub struct Kept {
 #[derive(Default)]
 struct Inner {
     around: Option<Around>,
+    looking_around: bool,
     looks: BTreeMap<String, Look>,
     /// Runners that are being looked at, with the lines that came so far.
     underway: BTreeMap<String, Vec<Check>>,
@@ -33,9 +34,18 @@ impl Kept {
         self.lock().around.clone()
     }
 
-    /// Keeps what was found around the bot.
-    pub fn keep_around(&self, around: Around) {
-        self.change(|inner| inner.around = Some(around));
+    /// Whether somebody looks around the bot now.
+    pub fn is_looking_around(&self) -> bool {
+        self.lock().looking_around
+    }
+
+    /// Begins to look around the bot; `None` if somebody else does.
+    pub(super) fn begin_around(&self) -> Option<LookingAround<'_>> {
+        if std::mem::replace(&mut self.lock().looking_around, true) {
+            return None;
+        }
+        self.tell();
+        Some(LookingAround(self))
     }
 
     /// What was found last on a runner.
@@ -105,5 +115,21 @@ impl Looking<'_> {
 impl Drop for Looking<'_> {
     fn drop(&mut self) {
         self.kept.change(|inner| inner.underway.remove(&self.runner));
+    }
+}
+
+/// A look around the bot that is underway; it is over when this is dropped, whatever came of it.
+pub(super) struct LookingAround<'a>(&'a Kept);
+
+impl LookingAround<'_> {
+    /// Keeps what was found.
+    pub fn done(self, around: Around) {
+        self.0.lock().around = Some(around);
+    }
+}
+
+impl Drop for LookingAround<'_> {
+    fn drop(&mut self) {
+        self.0.change(|inner| inner.looking_around = false);
     }
 }

@@ -12,7 +12,7 @@ mod runners;
 mod tests;
 
 pub use facts::{Around, Check, Facts, GitHubFacts, Look, Machinery, RunnerRow, ServerFacts};
-pub use gather::{Parts, alerts, around, gather, server};
+pub use gather::{Parts, alerts, around, facts, refresh, server};
 pub use judge::{Alert, Finding, Group, Mark, judge};
 pub use kept::Kept;
 pub use runners::{look, look_at_all, rows};

@@ -24,6 +24,8 @@ mod merged_meanwhile;
 mod over_ssh;
 mod page_access;
 mod page_board;
+mod page_health;
+mod page_runners;
 mod payloads;
 mod publishing;
 mod put_off;
