@@ -115,11 +115,10 @@ pub(super) fn way(runner: &RunnerConfig) -> impl PartialEq {
     )
 }
 
-/// Whether a change leads to another machine under the key of the former one.
-pub(super) fn needs_new_key(known: &RunnerConfig, changed: &RunnerConfig) -> bool {
+/// Whether a change leads to another address without saying which host key is there, be it the former one.
+pub(super) fn needs_key(known: &RunnerConfig, changed: &RunnerConfig, change: &RunnerChange) -> bool {
     let address = |runner: &RunnerConfig| (runner.host.clone(), runner.port.unwrap_or(22), runner.proxy_jump.clone());
-    let keys = |runner: &RunnerConfig| (runner.host_key.clone(), runner.jump_host_keys.clone());
-    address(known) != address(changed) && known.known_hosts_path.is_none() && keys(known) == keys(changed)
+    address(known) != address(changed) && known.known_hosts_path.is_none() && change.host_key.is_none()
 }
 
 #[cfg(test)]
@@ -154,7 +153,7 @@ mod tests {
         let known = known();
         let with = |change: RunnerChange| change.applied(&known);
         let none = RunnerChange::default;
-        for (change, moves, needs_key) in [
+        for (change, moves, lacks_key) in [
             (RunnerChange { prelude: Some(String::new()), ..none() }, false, false),
             (RunnerChange { port: Some(22), ..none() }, false, false),
             (RunnerChange { user: Some("other".into()), ..none() }, true, false),
@@ -166,8 +165,8 @@ mod tests {
         ] {
             let changed = with(change.clone());
             assert_eq!(
-                (place(&known) != place(&changed), needs_new_key(&known, &changed)),
-                (moves, needs_key),
+                (place(&known) != place(&changed), needs_key(&known, &changed, &change)),
+                (moves, lacks_key),
                 "{change:?}"
             );
         }

@@ -205,7 +205,7 @@ impl Fleet {
         }
         let changed = change.applied(known);
         self.config.check_runner(&changed).map_err(|mistakes| Refused::Wrong(mistakes.to_string()))?;
-        if change::needs_new_key(known, &changed) {
+        if change::needs_key(known, &changed, change) {
             let why = "the host key of the new address is not known: give it, too, after comparing its fingerprint with the machine's";
             return Err(Refused::Wrong(why.to_owned()));
         }

@@ -125,7 +125,8 @@ async fn a_machine_is_added_at_a_browser() {
     assert_eq!(compare.status, StatusCode::OK, "{}", words(&compare.text));
     let fingerprint = sshd.host_public_key.parse::<HostKey>().expect("a key").fingerprint();
     assert_eq!(compare.between("id=\"fingerprint\">", "<"), Some(fingerprint.as_str()));
-    let key = compare.between("<pre id=\"public-key\" tabindex=\"0\" aria-labelledby=\"step-key\"><code>", "</code>");
+    let key = compare
+        .between("<pre id=\"public-key\" tabindex=\"0\" role=\"group\" aria-labelledby=\"step-key\"><code>", "</code>");
     let key = key.expect("the key to install").to_owned();
 
     // Another fingerprint pins nothing, and what was typed is not lost.
@@ -217,6 +218,7 @@ async fn a_runner_of_the_file_is_drained_and_not_changed() {
     assert!(words(&page.text).contains("It stands in track.toml"), "{}", words(&page.text));
     assert!(!page.text.contains("/admin/runners/local-1/edit"), "{}", page.text);
     assert_eq!(browser.get("/admin/runners/local-1/edit").await.status, StatusCode::CONFLICT);
+    assert_eq!(browser.get("/admin/runners/local-1/reset").await.status, StatusCode::CONFLICT);
     assert_eq!(browser.get("/admin/runners/nobody").await.status, StatusCode::NOT_FOUND);
 
     let drained = browser.submit("/admin/runners/local-1", "/admin/runners/local-1/drain", &[]).await;

@@ -13,7 +13,7 @@ use super::super::person::Person;
 use super::super::view::{Frame, page};
 use super::form::{RunnerForm, same_fingerprint};
 use super::{ADD, log, one};
-use crate::config::{Mistake, RunnerConfig, is_host_key};
+use crate::config::{Mistake, RunnerConfig, Transport, is_host_key};
 use crate::fleet::{Fleet, Refused};
 use crate::runner::hostkeys::HostKey;
 use crate::runner::keys;
@@ -33,6 +33,13 @@ pub(super) struct FormPage {
     pub known: Option<RunnerConfig>,
     /// What keeps a runner that is there from being moved.
     pub stays: Option<String>,
+}
+
+impl FormPage {
+    /// Whether there is a way over SSH to be described.
+    fn is_ssh(&self) -> bool {
+        self.known.as_ref().is_none_or(|known| known.transport == Transport::Ssh)
+    }
 }
 
 /// A mistake, as a page says it.

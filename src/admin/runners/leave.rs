@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Form, Path, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
@@ -81,6 +82,7 @@ pub(super) async fn reset(
         let wrong = Some("That is not its name, so nothing was removed.".to_owned());
         return Ok(page(&leave(&admin, &person, &name, true, wrong).await?));
     }
+    changeable(admin.context(), &name)?;
     let removed = Fleet::of(admin.context()).reset(&name).await?;
     log(&person, "reset", &name);
     Ok(one::led(&name, "reset", Some(removed)))
@@ -97,6 +99,19 @@ pub(super) async fn remove(
     Ok(Redirect::to("/admin/runners").into_response())
 }
 
+/// What the operator's file says of a runner is not undone from a browser.
+fn changeable(context: &Context, name: &str) -> Result<(), Fault> {
+    let fleet = Fleet::of(context);
+    fleet.config_of(name)?;
+    if fleet.is_from_file(name) {
+        let why = format!(
+            "Runner {name} stands in track.toml: take it out there and restart, or `track runner reset {name}` on the bot's machine empties it."
+        );
+        return Err(Fault::new(StatusCode::CONFLICT, why));
+    }
+    Ok(())
+}
+
 async fn leave(
     admin: &Admin,
     person: &Person,
@@ -105,7 +120,7 @@ async fn leave(
     wrong: Option<String>,
 ) -> Result<LeavePage, Fault> {
     let context = admin.context();
-    Fleet::of(context).config_of(name)?;
+    changeable(context, name)?;
     let mut losing = losing(context, name).await?;
     let more = losing.len().saturating_sub(NAMED);
     losing.truncate(NAMED);
