@@ -14,6 +14,7 @@ mod headers;
 pub mod live;
 mod packed;
 pub mod person;
+mod settings;
 pub mod sign_in;
 pub mod view;
 
@@ -131,7 +132,7 @@ fn is_origin_of(url: &str, origin: &str) -> bool {
 
 fn routes(admin: &Admin) -> Routes {
     use Access::{Public, SignedIn};
-    Routes::new(admin.clone())
+    let routes = Routes::new(admin.clone())
         .get(Public, "/admin/assets/{name}", assets::get)
         .get(Public, "/admin/sign-in", sign_in::show)
         .post(Public, "/admin/sign-in", sign_in::begin)
@@ -139,7 +140,8 @@ fn routes(admin: &Admin) -> Routes {
         .get(Public, "/admin/sign-in/link", sign_in::by_link)
         .post(SignedIn, "/admin/sign-out", sign_in::sign_out)
         .get(SignedIn, "/admin", board::show)
-        .get(SignedIn, "/admin/live", board::live)
+        .get(SignedIn, "/admin/live", board::live);
+    settings::routes(routes)
 }
 
 /// Every route with its decision, for whoever checks them.
