@@ -126,7 +126,7 @@ async fn dispatch(command: Command, program: &dyn Program) -> anyhow::Result<boo
             program.demo(args).await?;
         }
         Command::Serve(serve::ServeArgs {}) => {
-            let config = config::load_with_app(&lookup, &cwd)?;
+            let config = load(&cwd)?;
             logging::init(&config.log, "info")?;
             program.serve(config).await?;
         }

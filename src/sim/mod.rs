@@ -122,7 +122,7 @@ impl AppSettings {
             events: changes::EVENTS.map(str::to_owned).into(),
             client_id: "Iv1.0000000000004242".to_owned(),
             client_secret: "the simulated App's client secret".into(),
-            callback_urls: vec!["http://127.0.0.1/admin/callback".to_owned()],
+            callback_urls: vec!["http://127.0.0.1/admin/sign-in/callback".to_owned()],
             setup_url: None,
             public: true,
         }
