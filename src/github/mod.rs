@@ -8,6 +8,7 @@ pub mod app;
 pub mod checks;
 mod client;
 mod error;
+pub mod installations;
 pub mod issues;
 mod path;
 pub mod permission;
