@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 
 use front::Front;
 
-use crate::admin;
+use crate::admin::{self, Admin};
 use crate::api::{self, ApiState};
 use crate::cli::AppFacts;
 use crate::config::{Config, RunnerConfig, merge_runners};
@@ -102,8 +102,10 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
 }
 
 impl Ready {
-    /// Lets the workers work.
+    /// Lets the workers work, behind a front that answers with this one's router.
     fn run(self, base: Base, front: Front) -> Running {
+        // One start has one address.
+        let _ = self.context.address.set(front.address());
         let broken = CancellationToken::new();
         let worker = |name, task: fn(Arc<Context>) -> BoxFuture<'static, ()>| {
             let context = self.context.clone();
@@ -298,6 +300,7 @@ impl Base {
             policies: Recent::default(),
             issues: Recent::default(),
             pulls: Recent::default(),
+            address: OnceLock::new(),
             stop: stop.clone(),
             config: config.clone(),
             db: db.clone(),
@@ -307,7 +310,7 @@ impl Base {
         let metrics = health::collect_metrics()?;
         let socket = self.serve_socket(stop.clone(), Some(context.clone()))?;
         let (store, writer) = Store::spawn(db.clone(), clock.clone(), context.wake.inbox.clone());
-        let router = admin::router()
+        let router = admin::router(&Admin::new(context.clone()))
             .merge(webhook::router(IntakeState::new(&app.webhook_secret, store.clone())))
             .merge(health::router(HealthState::new(store.clone(), stop.clone(), metrics)));
         Ok(Ready { context, store, writer, socket, router, stop })

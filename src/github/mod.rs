@@ -10,11 +10,13 @@ mod client;
 mod error;
 pub mod installations;
 pub mod issues;
+pub mod oauth;
 mod path;
 pub mod permission;
 pub mod pulls;
 pub mod repos;
 pub mod reviews;
+pub mod teams;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use axum::response::Response;
 use crate::model::Number;
 
 use super::acts::Role;
-use super::markup::escape;
+use crate::markup::escape;
 use super::pages::kind;
 use super::web::{Fields, person_field, redirect, told};
 use super::world::{Issue, Repository, World};

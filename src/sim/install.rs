@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::markup::escape;
+use crate::markup::escape;
 use super::web::{Fields, hidden, redirect, shown, told};
 use super::world::{Account, World};
 use super::{Inner, pages};

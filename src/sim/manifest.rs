@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::model::Millis;
 
 use super::changes::EVENTS;
-use super::markup::escape;
+use crate::markup::escape;
 use super::web::{Fields, hidden, person_field, redirect, shown, told};
 use super::world::World;
 use super::{AppSettings, Inner, app_keys, pages};

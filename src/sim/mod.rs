@@ -23,7 +23,6 @@ mod install;
 mod json;
 mod look;
 mod manifest;
-mod markup;
 mod oauth;
 mod owners;
 mod pages;

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::Millis;
 
-use super::markup::escape;
+use crate::markup::escape;
 use super::rest::Reply;
 use super::web::{Fields, hidden, person_field, redirect, shown, told, urlencoded};
 use super::world::World;

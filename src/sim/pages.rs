@@ -2,10 +2,10 @@
 //! what can be done on them. Everything on them is hostile text and is escaped.
 
 use super::json::state;
-use super::markup::{self, escape, html};
 use super::web::Fields;
 use super::world::{Issue, IssueReaction, Pull, Repository, Review, ReviewComment, World, stamp};
 use super::{Inner, forms, git};
+use crate::markup::{self, escape, html};
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--line:#8884}

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse as _, Response};
 
-use super::markup::escape;
+use crate::markup::escape;
 use super::oauth::{Code, Grant};
 use super::rest::{decode, encode};
 use super::world::World;
