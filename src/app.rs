@@ -1,6 +1,7 @@
 //! Builds every part and stops it gracefully: the one file that knows all.
 
 mod front;
+mod set_up;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, TryLockError};
@@ -22,10 +23,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use front::Front;
+pub use set_up::{SettingUp, set_up};
 
 use crate::admin::{self, Admin};
 use crate::api::{self, ApiState};
-use crate::cli::AppFacts;
+use crate::cli::{AppFacts, Reload};
 use crate::config::{Config, RunnerConfig, merge_runners};
 use crate::context::{Active, Context, Recent, Wake};
 use crate::db::{self, Db};
@@ -165,12 +167,26 @@ impl Running {
     }
 }
 
-/// `track serve`: runs until SIGTERM or Ctrl-C.
-pub async fn serve(config: Config) -> Result<()> {
+/// `track serve`: runs until SIGTERM or Ctrl-C. Without an App it serves the pages that set one up, and begins when that is done;
+/// `reload` reads the configuration anew.
+pub async fn serve(config: Config, reload: &Reload) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = start(config, Clock::System).await?;
+    let running = if config.github.is_some() {
+        start(config, Clock::System).await?
+    } else {
+        let setting_up = set_up(config, Clock::System).await?;
+        setting_up.announce();
+        let ended = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let Some(running) = setting_up.finish(reload, ended).await? else { return Ok(()) };
+        running
+    };
     tokio::spawn(introduce(running.context().clone()));
     let broken = tokio::select! {
         _ = terminate.recv() => false,
@@ -316,6 +332,12 @@ impl Base {
         Ok(Ready { context, store, writer, socket, router, stop })
     }
 
+    /// Answers subcommands while nothing is at work.
+    fn serve_for_commands(&self) -> Result<(JoinHandle<()>, CancellationToken)> {
+        let stop = CancellationToken::new();
+        Ok((self.serve_socket(stop.clone(), None)?, stop))
+    }
+
     fn serve_socket(&self, stop: CancellationToken, context: Option<Arc<Context>>) -> Result<JoinHandle<()>> {
         // We hold the lock, so a socket that is there was left behind by a process that was killed.
         match fs::remove_file(&self.socket) {
@@ -408,11 +430,21 @@ pub async fn app_facts(config: &Config) -> Result<AppFacts> {
     })
 }
 
-/// Asks GitHub who the App is, so that a wrong setting is told at the start and not by the first webhook that comes to nothing.
+/// Asks GitHub who the App is, so that a wrong setting is told at the start and not by the first webhook that comes to nothing; and where
+/// it is installed, if nothing is known of that.
 async fn introduce(context: Arc<Context>) {
     match github::app::me(&context.github).await {
         Ok(app) => info!("GitHub knows the App as {}", app.slug),
-        Err(error) => warn!("{}", stranger(&error, &context.app.api_url)),
+        Err(error) => return warn!("{}", stranger(&error, &context.app.api_url)),
+    }
+    let known = async { Ok(db::repositories::installed(&mut *context.db.read().await?).await?) };
+    let looked = match known.await {
+        Ok(known) if known.is_empty() => admin::setup::look(&context).await,
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = looked {
+        warn!("where the App is installed is not known yet: {error:#}");
     }
 }
 

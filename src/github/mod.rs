@@ -7,6 +7,7 @@
 pub mod app;
 pub mod checks;
 mod client;
+pub mod created;
 mod error;
 pub mod installations;
 pub mod issues;

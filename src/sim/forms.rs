@@ -9,11 +9,11 @@ use axum::response::Response;
 use crate::model::Number;
 
 use super::acts::Role;
-use crate::markup::escape;
 use super::pages::kind;
 use super::web::{Fields, person_field, redirect, told};
 use super::world::{Issue, Repository, World};
 use super::{Inner, Sim};
+use crate::markup::escape;
 
 /// The states of a review that can be submitted, and what the choice says.
 const VERDICTS: [(&str, &str); 3] =

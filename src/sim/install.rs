@@ -7,10 +7,10 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use crate::markup::escape;
 use super::web::{Fields, hidden, redirect, shown, told};
 use super::world::{Account, World};
 use super::{Inner, pages};
+use crate::markup::escape;
 
 /// The App's own page.
 pub(super) fn about(world: &World, slug: &str) -> Option<Response> {

@@ -13,10 +13,10 @@ use serde::Deserialize;
 use crate::model::Millis;
 
 use super::changes::EVENTS;
-use crate::markup::escape;
 use super::web::{Fields, hidden, person_field, redirect, shown, told};
 use super::world::World;
 use super::{AppSettings, Inner, app_keys, pages};
+use crate::markup::escape;
 
 const CODE_LIFE: Millis = 3_600_000;
 /// GitHub's limit for names of Apps.

@@ -14,11 +14,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::Millis;
 
-use crate::markup::escape;
 use super::rest::Reply;
 use super::web::{Fields, hidden, person_field, redirect, shown, told, urlencoded};
 use super::world::World;
 use super::{AppSettings, Inner, Sim, pages};
+use crate::markup::escape;
 
 /// Where codes are exchanged for tokens.
 pub(super) const EXCHANGE: &str = "/login/oauth/access_token";

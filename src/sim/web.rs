@@ -9,11 +9,11 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse as _, Response};
 
-use crate::markup::escape;
 use super::oauth::{Code, Grant};
 use super::rest::{decode, encode};
 use super::world::World;
 use super::{Inner, Sim, forms, install, manifest, oauth, pages};
+use crate::markup::escape;
 
 /// What was begun on pages and goes on elsewhere.
 #[derive(Default)]
