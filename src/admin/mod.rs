@@ -15,6 +15,7 @@ pub mod live;
 mod packed;
 pub mod person;
 mod settings;
+pub mod setup;
 pub mod sign_in;
 pub mod view;
 
@@ -73,16 +74,9 @@ impl Admin {
         }
     }
 
-    /// Whether a change comes from a page of ours: browsers say of each form where it stands (T44).
+    /// Whether a change comes from a page of ours (T44).
     fn is_own_origin(&self, headers: &HeaderMap) -> bool {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        if text("sec-fetch-site").is_some_and(|site| site != "same-origin") {
-            return false;
-        }
-        let Some(origin) = text("origin") else { return false };
-        let by_host = host(headers)
-            .is_some_and(|host| ["http://", "https://"].iter().any(|scheme| origin.strip_prefix(scheme) == Some(host)));
-        by_host || self.context().config.public_url.as_ref().is_some_and(|url| is_origin_of(url, origin))
+        is_own_origin(headers, self.context().config.public_url.as_deref())
     }
 
     /// Where GitHub signs nobody in, the page is for this machine alone, whatever address the bot listens on (T42). The name under which
@@ -104,6 +98,18 @@ impl Admin {
         }
         Ok(())
     }
+}
+
+/// Whether a change comes from a page of ours: browsers say of each form where it stands (T44).
+fn is_own_origin(headers: &HeaderMap, public_url: Option<&str>) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if text("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+        return false;
+    }
+    let Some(origin) = text("origin") else { return false };
+    let by_host = host(headers)
+        .is_some_and(|host| ["http://", "https://"].iter().any(|scheme| origin.strip_prefix(scheme) == Some(host)));
+    by_host || public_url.is_some_and(|url| is_origin_of(url, origin))
 }
 
 /// The name and port under which we were asked.
@@ -132,7 +138,10 @@ fn is_origin_of(url: &str, origin: &str) -> bool {
 
 fn routes(admin: &Admin) -> Routes {
     use Access::{Public, SignedIn};
-    let routes = Routes::new(admin.clone())
+    let routes = Routes::new(admin.clone());
+    let routes = settings::routes(routes);
+    let routes = setup::routes(routes);
+    routes
         .get(Public, "/admin/assets/{name}", assets::get)
         .get(Public, "/admin/sign-in", sign_in::show)
         .post(Public, "/admin/sign-in", sign_in::begin)
@@ -140,8 +149,7 @@ fn routes(admin: &Admin) -> Routes {
         .get(Public, "/admin/sign-in/link", sign_in::by_link)
         .post(SignedIn, "/admin/sign-out", sign_in::sign_out)
         .get(SignedIn, "/admin", board::show)
-        .get(SignedIn, "/admin/live", board::live);
-    settings::routes(routes)
+        .get(SignedIn, "/admin/live", board::live)
 }
 
 /// Every route with its decision, for whoever checks them.
