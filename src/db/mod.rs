@@ -5,12 +5,15 @@
 
 pub mod answered;
 pub mod cleanups;
+mod conditions;
 pub mod decisions;
 pub mod deliveries;
 pub mod lines;
 mod packed;
+mod paging;
 pub mod reports;
 pub mod repositories;
+pub mod run_words;
 pub mod runners;
 pub mod runs;
 pub mod settings;
@@ -29,6 +32,8 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{Sqlite, Transaction};
+
+pub use paging::{Page, Turn};
 
 /// The connection that every query function takes first.
 pub type Conn = SqliteConnection;
@@ -50,6 +55,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "snapshots", include_str!("../../migrations/0004_snapshots.sql")),
     (5, "decisions", include_str!("../../migrations/0005_decisions.sql")),
     (6, "line_continues", include_str!("../../migrations/0006_line_continues.sql")),
+    (8, "lists", include_str!("../../migrations/0008_lists.sql")),
 ];
 
 /// The open database: one writer, a few readers.
@@ -101,6 +107,7 @@ impl Db {
             .run(&writer)
             .await
             .with_context(|| format!("the schema of {url} cannot be brought up to date"))?;
+        catch_up(&writer).await.with_context(|| format!("what an earlier version left in {url} cannot be counted"))?;
         let keeper = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
@@ -137,6 +144,14 @@ impl Db {
         self.keeper.close().await;
         self.writer.close().await;
     }
+}
+
+/// Derives what runs of an earlier version lack; without any it reads two indexes.
+async fn catch_up(writer: &SqlitePool) -> sqlx::Result<()> {
+    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+    runs::count_usage(&mut tx).await?;
+    run_words::fill(&mut tx).await?;
+    tx.commit().await
 }
 
 /// Whether an error says that a row with the same unique key is there already.
