@@ -107,7 +107,6 @@ impl Db {
             .run(&writer)
             .await
             .with_context(|| format!("the schema of {url} cannot be brought up to date"))?;
-        catch_up(&writer).await.with_context(|| format!("what an earlier version left in {url} cannot be counted"))?;
         let keeper = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
@@ -119,7 +118,9 @@ impl Db {
             .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        Ok(Self { writer, readers, keeper })
+        let db = Self { writer, readers, keeper };
+        db.catch_up().await.with_context(|| format!("what an earlier version left in {url} cannot be counted"))?;
+        Ok(db)
     }
 
     /// A connection for reading.
@@ -130,6 +131,15 @@ impl Db {
     /// The one writing transaction; others wait for it. Nothing but SQL may happen before its commit.
     pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Derives what runs lack that an earlier version queued; without any of them it only reads two indexes.
+    pub async fn catch_up(&self) -> Result<()> {
+        let mut tx = self.begin().await?;
+        runs::count_usage(&mut tx).await?;
+        run_words::fill(&mut tx).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Copies what was committed from the log into the database file, beside the writer and without stopping it.
@@ -144,14 +154,6 @@ impl Db {
         self.keeper.close().await;
         self.writer.close().await;
     }
-}
-
-/// Derives what runs of an earlier version lack; without any it reads two indexes.
-async fn catch_up(writer: &SqlitePool) -> sqlx::Result<()> {
-    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
-    runs::count_usage(&mut tx).await?;
-    run_words::fill(&mut tx).await?;
-    tx.commit().await
 }
 
 /// Whether an error says that a row with the same unique key is there already.

@@ -576,14 +576,16 @@ pub(super) async fn count_usage(conn: &mut Conn) -> sqlx::Result<()> {
     for row in &rows {
         // A damaged one stays as it is, and is told to whoever reads the run.
         let Ok(usage) = json::<Usage>(row, "usage") else { continue };
-        sqlx::query("update run set tokens_in = $2, tokens_cached = $3, tokens_out = $4, cost_micro = $5 where id = $1")
-            .bind(row.try_get::<String, _>("id")?)
-            .bind(column(usage.input_tokens))
-            .bind(column(usage.cached_tokens))
-            .bind(column(usage.output_tokens))
-            .bind(usage.cost_micro())
-            .execute(&mut *conn)
-            .await?;
+        sqlx::query(
+            "update run set tokens_in = $2, tokens_cached = $3, tokens_out = $4, cost_micro = $5 where id = $1",
+        )
+        .bind(row.try_get::<String, _>("id")?)
+        .bind(column(usage.input_tokens))
+        .bind(column(usage.cached_tokens))
+        .bind(column(usage.output_tokens))
+        .bind(usage.cost_micro())
+        .execute(&mut *conn)
+        .await?;
     }
     Ok(())
 }
