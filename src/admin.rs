@@ -1,5 +1,9 @@
 //! `/admin`, where the links in comments lead: it has no page yet, and says where to look instead.
 
+pub mod chart;
+pub mod csv;
+pub mod sums;
+
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue};

@@ -4,15 +4,18 @@
 //! connection writes and a few read; write transactions begin IMMEDIATE, because an upgrade from reading to writing cannot wait.
 
 pub mod answered;
+pub mod audit;
 pub mod cleanups;
 mod conditions;
 pub mod decisions;
 pub mod deliveries;
+pub mod delivery_list;
 pub mod lines;
 mod packed;
 mod paging;
 pub mod reports;
 pub mod repositories;
+pub mod run_list;
 pub mod run_words;
 pub mod runners;
 pub mod runs;
@@ -20,6 +23,7 @@ pub mod settings;
 pub mod snapshots;
 pub mod threads;
 pub mod triggers;
+pub mod usage;
 
 use std::borrow::Cow;
 use std::str::FromStr;
