@@ -124,16 +124,14 @@ pub fn by_day(spent: &[Spent], (from, until): (Millis, Millis)) -> Vec<(Millis, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AccountId, Kind, RepositoryId};
+    use crate::model::{AccountId, RepositoryId};
 
     fn run(queued_at: Millis, agent: &str, outcome: Option<Outcome>, to_pull: Option<Millis>) -> Spent {
         Spent {
             queued_at,
             repository: RepositoryId(1),
             requester: AccountId(2),
-            login: "mona".to_owned(),
             agent: agent.to_owned(),
-            kind: Kind::Task,
             outcome,
             agent_time: outcome.map(|_| 60_000),
             to_pull,

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, query_with};
 
 use super::Conn;
 use super::conditions::Conditions;
-use crate::model::{AccountId, Kind, Millis, Outcome, RepositoryId};
+use crate::model::{AccountId, Millis, Outcome, RepositoryId};
 
 /// Which runs are counted: those for which everything that is given holds. Discarded ones are, for their cost was real.
 #[derive(Clone, Debug, Default)]
@@ -36,12 +36,8 @@ pub struct Spent {
     pub repository: RepositoryId,
     /// Who asked.
     pub requester: AccountId,
-    /// Their login at that time.
-    pub login: String,
     /// The agent's name.
     pub agent: String,
-    /// Task, follow-up or review.
-    pub kind: Kind,
     /// How it ended; `None` while it is live.
     pub outcome: Option<Outcome>,
     /// How long its agent worked, if it has ended.
@@ -85,37 +81,42 @@ pub async fn spent(conn: &mut Conn, filter: &Filter) -> sqlx::Result<Vec<Spent>>
 }
 
 const BETWEEN_ROWS: char = '\n';
-/// The fields of a row with a comma between them, which a login has not. Names of agents are of the operator's making: they stand last.
-const ROW: &str = "cast(queued_at as text) || ',' || cast(repository_id as text) || ',' || cast(requester_id as text) || ',' || \
-    requester_login || ',' || kind || ',' || coalesce(outcome, '') || ',' || \
-    coalesce(cast(ended_at - started_at as text), '') || ',' || \
-    coalesce(case when kind = 'task' and outcome = 'succeeded' and pull_number is not null \
-    then cast(done_at - queued_at as text) end, '') || ',' || \
-    cast(coalesce(tokens_in, 0) as text) || ',' || cast(coalesce(tokens_cached, 0) as text) || ',' || \
-    cast(coalesce(tokens_out, 0) as text) || ',' || coalesce(cast(cost_micro as text), '') || ',' || \
-    replace(agent, '\n', ' ')";
+/// The fields of a row, which a null leaves empty. Names of agents are of the operator's making and stand last, whatever is in them.
+const ROW: &str = "format('%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s', queued_at, repository_id, requester_id, outcome, \
+    ended_at - started_at, \
+    case when kind = 'task' and outcome = 'succeeded' and pull_number is not null then done_at - queued_at end, \
+    tokens_in, tokens_cached, tokens_out, cost_micro, agent)";
 
 fn read(row: &str) -> Option<Spent> {
     fn or_none<T: std::str::FromStr>(field: &str) -> Option<Option<T>> {
         if field.is_empty() { Some(None) } else { field.parse().ok().map(Some) }
     }
-    let mut fields = row.splitn(13, ',');
+    let mut fields = row.splitn(11, ',');
     let mut next = || fields.next();
     Some(Spent {
         queued_at: next()?.parse().ok()?,
         repository: RepositoryId(next()?.parse().ok()?),
         requester: AccountId(next()?.parse().ok()?),
-        login: next()?.to_owned(),
-        kind: next()?.parse().ok()?,
         outcome: or_none(next()?)?,
         agent_time: or_none(next()?)?,
         to_pull: or_none(next()?)?,
-        tokens_in: next()?.parse().ok()?,
-        tokens_cached: next()?.parse().ok()?,
-        tokens_out: next()?.parse().ok()?,
+        tokens_in: or_none(next()?)?.unwrap_or(0),
+        tokens_cached: or_none(next()?)?.unwrap_or(0),
+        tokens_out: or_none(next()?)?.unwrap_or(0),
         cost: or_none(next()?)?,
         agent: next()?.to_owned(),
     })
+}
+
+/// The login that each of some accounts had when it last asked for a run.
+pub async fn logins(conn: &mut Conn, accounts: &[AccountId]) -> sqlx::Result<Vec<(AccountId, String)>> {
+    let mut logins = Vec::with_capacity(accounts.len());
+    for account in accounts {
+        let login = "select requester_login from run where requester_id = $1 order by queued_at desc limit 1";
+        let login: Option<String> = sqlx::query_scalar(login).bind(account.0).fetch_optional(&mut *conn).await?;
+        logins.extend(login.map(|login| (*account, login)));
+    }
+    Ok(logins)
 }
 
 fn damaged(row: &str) -> sqlx::Error {
@@ -128,13 +129,13 @@ mod tests {
 
     #[test]
     fn a_row_is_read_as_it_was_written() {
-        let row = "5,7,9,mona,task,succeeded,60000,90000,10,4,3,1250000,codex, the careful one";
+        let row = "5,7,9,succeeded,60000,90000,10,4,3,1250000,codex, the careful one";
         let read_back = read(row).unwrap();
         assert_eq!((read_back.agent.as_str(), read_back.cost), ("codex, the careful one", Some(1_250_000)));
         assert_eq!((read_back.to_pull, read_back.outcome), (Some(90_000), Some(Outcome::Succeeded)));
-        let live = read("5,7,9,mona,review,,,,0,0,0,,claude").unwrap();
+        let live = read("5,7,9,,,,,,,,claude").unwrap();
         assert_eq!((live.outcome, live.agent_time, live.to_pull, live.cost), (None, None, None, None));
-        for bad in ["", "5,7", "5,7,9,mona,task,won,1,1,1,1,1,,codex", "x,7,9,mona,task,,,,0,0,0,,codex"] {
+        for bad in ["", "5,7", "5,7,9,won,1,1,1,1,1,,codex", "x,7,9,,,,0,0,0,,codex", "5,7,9,,,,many,0,0,,codex"] {
             assert_eq!(read(bad), None, "{bad:?}");
         }
     }
