@@ -41,7 +41,7 @@ pub struct Chart<'a> {
 pub struct Part<'a> {
     /// What it is: `succeeded`, …
     pub name: &'a str,
-    /// The class that colours it: `part-good`, …
+    /// The class that colours it: `bar`, `second`, `bad`, …
     pub class: &'a str,
     /// A number for each name.
     pub values: &'a [f64],
@@ -64,7 +64,7 @@ pub fn bars(chart: &Chart<'_>) -> String {
             .collect();
         let told = if told.is_empty() { "nothing".to_owned() } else { told.join(", ") };
         let x = LEFT + place * n as f64;
-        let _ = write!(svg, "<g class=\"bar\"><title>{}: {}</title>", escape(name), escape(&told));
+        let _ = write!(svg, "<g><title>{}: {}</title>", escape(name), escape(&told));
         // The whole place can be pointed at, also where the bar is short.
         let _ = write!(
             svg,
@@ -105,7 +105,7 @@ pub fn lines(chart: &Chart<'_>) -> String {
         let path: Vec<String> = points.iter().map(|(_, x, y)| format!("{x:.1},{y:.1}")).collect();
         let _ = write!(
             svg,
-            "<polyline class=\"{}\" points=\"{}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"2\"/>",
+            "<polyline class=\"line {}\" points=\"{}\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"2\"/>",
             escape(part.class),
             path.join(" ")
         );
@@ -113,7 +113,7 @@ pub fn lines(chart: &Chart<'_>) -> String {
             let told = format!("{}: {} {}", chart.names[n], (chart.format)(value(part, n)), part.name);
             let _ = write!(
                 svg,
-                "<circle class=\"{}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"currentColor\"><title>{}</title></circle>",
+                "<circle class=\"dot {}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"currentColor\"><title>{}</title></circle>",
                 escape(part.class),
                 escape(&told)
             );
@@ -137,7 +137,7 @@ fn begin(chart: &Chart<'_>, top: f64) -> String {
         let _ = write!(
             svg,
             "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"currentColor\"/>\
-             <text class=\"scale\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"currentColor\">{}</text>",
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"currentColor\">{}</text>",
             LEFT - 6.0,
             y + 4.0,
             escape(&(chart.format)(at))
@@ -148,7 +148,7 @@ fn begin(chart: &Chart<'_>, top: f64) -> String {
     for (n, name) in chart.names.iter().enumerate().step_by(every) {
         let _ = write!(
             svg,
-            "<text class=\"scale\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"currentColor\">{}</text>",
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"currentColor\">{}</text>",
             LEFT + place * (n as f64 + 0.5),
             HEIGHT - 7.0,
             escape(name)
@@ -213,32 +213,32 @@ mod tests {
     fn a_bar_tells_its_parts_and_they_stand_on_each_other() {
         let names = ["1 May".to_owned(), "2 May".to_owned()];
         let parts = [
-            Part { name: "succeeded", class: "part-good", values: &[2.0, 0.0] },
-            Part { name: "failed", class: "part-bad", values: &[1.0, 0.0] },
+            Part { name: "succeeded", class: "bar", values: &[2.0, 0.0] },
+            Part { name: "failed", class: "bad", values: &[1.0, 0.0] },
         ];
         insta::assert_snapshot!(lined(&bars(&chart(&names, &parts))), @r#"
         <svg class="chart" role="img" aria-labelledby="runs-title runs-summary" viewBox="0 0 720 200">
         <title id="runs-title">Runs by day</title>
         <desc id="runs-summary">Three runs.</desc>
         <line class="grid" x1="56" x2="720" y1="176.0" y2="176.0" stroke="currentColor"/>
-        <text class="scale" x="50.0" y="180.0" text-anchor="end" fill="currentColor">0</text>
+        <text x="50.0" y="180.0" text-anchor="end" fill="currentColor">0</text>
         <line class="grid" x1="56" x2="720" y1="135.0" y2="135.0" stroke="currentColor"/>
-        <text class="scale" x="50.0" y="139.0" text-anchor="end" fill="currentColor">1</text>
+        <text x="50.0" y="139.0" text-anchor="end" fill="currentColor">1</text>
         <line class="grid" x1="56" x2="720" y1="94.0" y2="94.0" stroke="currentColor"/>
-        <text class="scale" x="50.0" y="98.0" text-anchor="end" fill="currentColor">2</text>
+        <text x="50.0" y="98.0" text-anchor="end" fill="currentColor">2</text>
         <line class="grid" x1="56" x2="720" y1="53.0" y2="53.0" stroke="currentColor"/>
-        <text class="scale" x="50.0" y="57.0" text-anchor="end" fill="currentColor">3</text>
+        <text x="50.0" y="57.0" text-anchor="end" fill="currentColor">3</text>
         <line class="grid" x1="56" x2="720" y1="12.0" y2="12.0" stroke="currentColor"/>
-        <text class="scale" x="50.0" y="16.0" text-anchor="end" fill="currentColor">4</text>
-        <text class="scale" x="222.0" y="193.0" text-anchor="middle" fill="currentColor">1 May</text>
-        <text class="scale" x="554.0" y="193.0" text-anchor="middle" fill="currentColor">2 May</text>
-        <g class="bar">
+        <text x="50.0" y="16.0" text-anchor="end" fill="currentColor">4</text>
+        <text x="222.0" y="193.0" text-anchor="middle" fill="currentColor">1 May</text>
+        <text x="554.0" y="193.0" text-anchor="middle" fill="currentColor">2 May</text>
+        <g>
         <title>1 May: 2 succeeded, 1 failed</title>
         <rect class="place" x="56.0" y="12" width="332.0" height="164.0" fill="none" pointer-events="all"/>
-        <rect class="part-good" x="198.0" y="94.0" width="48.0" height="82.0" fill="currentColor"/>
-        <rect class="part-bad" x="198.0" y="53.0" width="48.0" height="41.0" fill="currentColor"/>
+        <rect class="bar" x="198.0" y="94.0" width="48.0" height="82.0" fill="currentColor"/>
+        <rect class="bad" x="198.0" y="53.0" width="48.0" height="41.0" fill="currentColor"/>
         </g>
-        <g class="bar">
+        <g>
         <title>2 May: nothing</title>
         <rect class="place" x="388.0" y="12" width="332.0" height="164.0" fill="none" pointer-events="all"/>
         </g>
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_line_leaves_out_what_is_no_number() {
         let names: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
-        let parts = [Part { name: "minutes", class: "part-main", values: &[1.0, f64::NAN, 4.0] }];
+        let parts = [Part { name: "minutes", class: "main", values: &[1.0, f64::NAN, 4.0] }];
         let svg = lines(&chart(&names, &parts));
         assert!(svg.contains("points=\"166.7,135.0 609.3,12.0\""), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 2);

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, query_with};
 use super::conditions::{Conditions, anywhere};
 use super::{Conn, Page, Row, Turn, json, json_or_null, parsed, parsed_or_null};
 use crate::model::{
-    Kind, Millis, Number, Outcome, Phase, Reason, RepoName, RepositoryId, RunId, Status, ThreadId, Usage,
+    AccountId, Kind, Millis, Number, Outcome, Phase, Reason, RepoName, RepositoryId, RunId, Status, ThreadId, Usage,
 };
 
 /// Words of a search that may stand apart from each other; what follows them is one phrase.
@@ -36,6 +36,10 @@ pub struct Filter {
     pub from: Option<Millis>,
     /// Asked for before this time.
     pub until: Option<Millis>,
+    /// Asked for by this account.
+    pub requester_id: Option<AccountId>,
+    /// Also those whose history was discarded.
+    pub discarded: bool,
 }
 
 /// Where a run is and how it ended, as one thing to choose.
@@ -160,7 +164,9 @@ pub async fn page(conn: &mut Conn, filter: &Filter, turn: Turn<Key>, size: usize
 
 fn conditions(filter: &Filter) -> sqlx::Result<Conditions> {
     let mut all = Conditions::default();
-    all.and("discarded = 0");
+    if !filter.discarded {
+        all.and("discarded = 0");
+    }
     if let Some(within) = &filter.within {
         all.one_of("repository_id", within.iter().map(|id| id.0))?;
     }
@@ -175,6 +181,9 @@ fn conditions(filter: &Filter) -> sqlx::Result<Conditions> {
     }
     if let Some(requester) = &filter.requester {
         all.and("lower(requester_login) = ?").bind(requester.to_lowercase())?;
+    }
+    if let Some(requester) = filter.requester_id {
+        all.and("requester_id = ?").bind(requester.0)?;
     }
     if let Some(kind) = filter.kind {
         all.and("kind = ?").bind(kind.as_str())?;
