@@ -256,14 +256,15 @@ pub struct Ways {
     pub last_fetched: Option<Millis>,
 }
 
-/// How the newest `limit` deliveries reached us; those that came before a time are not counted.
+/// How the newest `limit` deliveries reached us; those that came before a time are not counted. From a narrow index, which those that
+/// wait to be handled are not in.
 pub async fn ways(conn: &mut Conn, since: Millis, limit: i64) -> sqlx::Result<Ways> {
     let row = sqlx::query(
         "select count(case when source = 'webhook' and received_at >= $1 then 1 end) as sent, \
          max(case when source = 'webhook' then received_at end) as last_sent, \
          count(case when source = 'sweep' and received_at >= $1 then 1 end) as fetched, \
          max(case when source = 'sweep' then received_at end) as last_fetched \
-         from (select source, received_at from delivery where by_hand = 0 order by seq desc limit $2) as newest",
+         from (select source, received_at from delivery where status <> 'new' and by_hand = 0 order by received_at desc limit $2) as newest",
     )
     .bind(since)
     .bind(limit)
