@@ -6,16 +6,25 @@
 pub mod access;
 mod admit;
 mod assets;
+mod audit;
 mod board;
+pub mod chart;
 mod cookie;
 mod csrf;
+pub mod csv;
+mod deliveries;
 pub mod fault;
 mod headers;
+mod lists;
 pub mod live;
 mod packed;
 pub mod person;
+mod runs;
+mod settings;
 pub mod setup;
 pub mod sign_in;
+pub mod sums;
+mod usage;
 pub mod view;
 
 use std::net::{IpAddr, SocketAddr};
@@ -137,9 +146,7 @@ fn is_origin_of(url: &str, origin: &str) -> bool {
 
 fn routes(admin: &Admin) -> Routes {
     use Access::{Public, SignedIn};
-    let routes = Routes::new(admin.clone());
-    let routes = setup::routes(routes);
-    routes
+    let routes = Routes::new(admin.clone())
         .get(Public, "/admin/assets/{name}", assets::get)
         .get(Public, "/admin/sign-in", sign_in::show)
         .post(Public, "/admin/sign-in", sign_in::begin)
@@ -147,7 +154,9 @@ fn routes(admin: &Admin) -> Routes {
         .get(Public, "/admin/sign-in/link", sign_in::by_link)
         .post(SignedIn, "/admin/sign-out", sign_in::sign_out)
         .get(SignedIn, "/admin", board::show)
-        .get(SignedIn, "/admin/live", board::live)
+        .get(SignedIn, "/admin/live", board::live);
+    let pages: [fn(Routes) -> Routes; 6] = [audit::routes, deliveries::routes, runs::routes, settings::routes, setup::routes, usage::routes];
+    pages.into_iter().fold(routes, |routes, page| page(routes))
 }
 
 /// Every route with its decision, for whoever checks them.
