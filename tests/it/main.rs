@@ -38,6 +38,7 @@ mod review_by_url;
 mod reviewers;
 mod reviewing;
 mod secrets;
+mod setting_up;
 mod ssh_host;
 mod ssh_task;
 mod sshd;
