@@ -23,6 +23,7 @@ mod merged_meanwhile;
 mod over_ssh;
 mod page_access;
 mod page_board;
+mod page_lists;
 mod page_sign_in;
 mod payloads;
 mod publishing;
