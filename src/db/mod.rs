@@ -15,6 +15,8 @@ pub mod runners;
 pub mod runs;
 pub mod settings;
 pub mod snapshots;
+pub mod submissions;
+pub mod tasks;
 pub mod threads;
 pub mod triggers;
 
@@ -50,6 +52,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "snapshots", include_str!("../../migrations/0004_snapshots.sql")),
     (5, "decisions", include_str!("../../migrations/0005_decisions.sql")),
     (6, "line_continues", include_str!("../../migrations/0006_line_continues.sql")),
+    (10, "tasks", include_str!("../../migrations/0010_tasks.sql")),
 ];
 
 /// The open database: one writer, a few readers.
