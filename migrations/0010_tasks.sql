@@ -27,6 +27,8 @@ create table submission (
 alter table repository add column default_branch text;
 alter table repository add column issues_on integer check (issues_on in (0, 1));
 alter table repository add column archived integer check (archived in (0, 1));
+-- Why the App does not reach it any more; null: it does.
+alter table repository add column out_of_reach text;
 -- Words of the operators' own: other names (JSON), and what it is for.
 alter table repository add column aliases text not null default '[]';
 alter table repository add column description text not null default '';

@@ -18,7 +18,7 @@ pub async fn upsert(conn: &mut Conn, repository: &Repository, at: Millis) -> sql
     sqlx::query(
         "insert into repository (id, installation_id, owner, name, updated_at) values ($1, $2, $3, $4, $5) \
          on conflict (id) do update set installation_id = excluded.installation_id, owner = excluded.owner, \
-         name = excluded.name, updated_at = excluded.updated_at where repository.updated_at <= excluded.updated_at",
+         name = excluded.name, out_of_reach = null, updated_at = excluded.updated_at where repository.updated_at <= excluded.updated_at",
     )
     .bind(repository.id.0)
     .bind(installation_column(repository.installation))
@@ -88,6 +88,8 @@ pub struct Known {
     pub repository: Repository,
     /// What it is like; `None`: GitHub was never asked.
     pub traits: Option<Traits>,
+    /// Why the App does not reach it any more, in a word of GitHub's: `uninstalled`, `suspended`, `removed`.
+    pub out_of_reach: Option<String>,
     /// What operators say of it.
     pub words: Words,
     /// Threads on which work is open: a branch or pull request that is neither merged nor closed, or a private task.
@@ -119,17 +121,14 @@ pub async fn set_words(conn: &mut Conn, id: RepositoryId, words: &Words) -> sqlx
     Ok(())
 }
 
-/// A repository is no longer reached through this installation.
-pub async fn left(conn: &mut Conn, id: RepositoryId, installation: InstallationId, at: Millis) -> sqlx::Result<()> {
-    sqlx::query(
-        "update repository set installation_id = $3, updated_at = $4 where id = $1 and installation_id = $2 and updated_at <= $4",
-    )
-    .bind(id.0)
-    .bind(installation.0)
-    .bind(NOT_INSTALLED)
-    .bind(at)
-    .execute(conn)
-    .await?;
+/// Notes why the App does not reach a repository any more; `None`: it does. What is known from later stays.
+pub async fn set_out_of_reach(conn: &mut Conn, id: RepositoryId, why: Option<&str>, at: Millis) -> sqlx::Result<()> {
+    sqlx::query("update repository set out_of_reach = $2 where id = $1 and updated_at <= $3")
+        .bind(id.0)
+        .bind(why)
+        .bind(at)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -166,6 +165,7 @@ fn read_known(row: &Row) -> sqlx::Result<Known> {
     Ok(Known {
         repository: read(row)?,
         traits,
+        out_of_reach: row.try_get("out_of_reach")?,
         words: Words { aliases: json(row, "aliases")?, description: row.try_get("description")? },
         open_threads: row.try_get("open_threads")?,
         last_run: parsed_or_null(row, "last_run")?.zip(row.try_get("last_run_at")?),

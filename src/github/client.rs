@@ -63,6 +63,8 @@ pub enum As<'a> {
     Checks(&'a Repository),
     /// The same, by a token that may resolve review threads.
     Threads(&'a Repository),
+    /// An installation as a whole, by a token that was made for the occasion.
+    With(InstallationId, &'a SecretString),
     /// Nobody: public data only.
     Nobody,
 }
@@ -73,6 +75,7 @@ impl As<'_> {
         match self {
             Self::App => Caller::App,
             Self::Repository(repo) | Self::Checks(repo) | Self::Threads(repo) => Caller::of(repo),
+            Self::With(installation, _) => Caller::Installation(*installation),
             Self::Nobody => Caller::Nobody,
         }
     }
@@ -260,6 +263,7 @@ impl GitHub {
     async fn authorized(&self, who: As<'_>, request: &Request) -> Result<Answer, ApiError> {
         match who {
             As::Nobody => self.send(None, request).await,
+            As::With(_, token) => self.send(Some(token), request).await,
             As::App => {
                 let used = self.skew();
                 let answer = self.send(Some(&self.app_token()?), request).await?;

@@ -4,6 +4,7 @@
 
 mod agent_fails;
 mod agent_work;
+mod by_hand;
 mod cancel;
 mod cli;
 mod commands;
@@ -39,6 +40,7 @@ mod ssh_task;
 mod sshd;
 mod states;
 mod sweep;
+mod tasks;
 mod tidy;
 mod timeline;
 mod who_may;
