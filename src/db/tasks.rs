@@ -55,20 +55,19 @@ pub async fn create(conn: &mut Conn, repository: RepositoryId, words: &Words, no
 
 /// The task of a thread, if it is a private one.
 pub async fn of_thread(conn: &mut Conn, thread: ThreadId) -> sqlx::Result<Option<Task>> {
-    let row = sqlx::query("select * from task where thread_id = $1")
-        .bind(thread.to_string())
-        .fetch_optional(conn)
-        .await?;
+    let row =
+        sqlx::query("select * from task where thread_id = $1").bind(thread.to_string()).fetch_optional(conn).await?;
     row.map(|row| read(&row)).transpose()
 }
 
 /// Says since when a task is over; `None`: it is not. True if that is news.
 pub async fn set_closed(conn: &mut Conn, thread: ThreadId, at: Option<Millis>) -> sqlx::Result<bool> {
-    let done = sqlx::query("update task set closed_at = $2 where thread_id = $1 and (closed_at is null) <> ($2 is null)")
-        .bind(thread.to_string())
-        .bind(at)
-        .execute(conn)
-        .await?;
+    let done =
+        sqlx::query("update task set closed_at = $2 where thread_id = $1 and (closed_at is null) <> ($2 is null)")
+            .bind(thread.to_string())
+            .bind(at)
+            .execute(conn)
+            .await?;
     Ok(done.rows_affected() == 1)
 }
 

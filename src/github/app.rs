@@ -70,6 +70,11 @@ pub async fn identity(gh: &GitHub, via: Option<&Repository>) -> Result<BotIdenti
     gh.0.identity.get_or_try_init(find).await.cloned()
 }
 
+/// Who the bot is, if that was asked for before.
+pub fn known(gh: &GitHub) -> Option<BotIdentity> {
+    gh.0.identity.get().cloned()
+}
+
 /// The installation through which the App reaches a repository; not found where it is not installed.
 /// <https://docs.github.com/en/rest/apps/apps#get-a-repository-installation-for-the-authenticated-app>
 pub async fn repository_installation(gh: &GitHub, name: &RepoName) -> Result<InstallationId, ApiError> {

@@ -77,7 +77,9 @@ impl NotDone {
         match self {
             Self::Refused { why, .. } => why.clone(),
             Self::Trouble(Trouble::GitHub(error)) => format!("{error}; nothing was done, ask again"),
-            Self::Trouble(Trouble::Other(_)) => "Something broke here, and nothing was done; the log says what.".to_owned(),
+            Self::Trouble(Trouble::Other(_)) => {
+                "Something broke here, and nothing was done; the log says what.".to_owned()
+            }
         }
     }
 }
@@ -90,13 +92,19 @@ pub async fn perform(context: &Context, request: &Request) -> Result<Done, NotDo
     let repository = stored(context, request.repository).await?;
     if repository.installation.is_none() {
         if !request.is_operator {
-            let why = format!("The App is not installed on {}, so only those who run this server may ask there.", repository.name);
+            let why = format!(
+                "The App is not installed on {}, so only those who run this server may ask there.",
+                repository.name
+            );
             return Err(NotDone::refused("not_installed", why));
         }
         // What is to be pushed has to be pushed by the App.
         if !matches!(command, Command::Review(_) | Command::Cancel | Command::Discard) {
             let link = context.install_url(&app::me(&context.github).await?.slug);
-            let why = format!("The App is not installed on {}, so nothing can be pushed there. Install it: {link}", repository.name);
+            let why = format!(
+                "The App is not installed on {}, so nothing can be pushed there. Install it: {link}",
+                repository.name
+            );
             return Err(NotDone::refused("not_installed", why));
         }
     }
@@ -109,7 +117,9 @@ pub async fn perform(context: &Context, request: &Request) -> Result<Done, NotDo
 
 /// The key of the trigger that a form's UUID makes.
 pub(super) fn trigger_key(uuid: &str) -> Result<String, NotDone> {
-    let part = |part: &str, len: usize| part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let part = |part: &str, len: usize| {
+        part.len() == len && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
     let parts: Vec<&str> = uuid.split('-').collect();
     let valid = parts.len() == 5 && parts.iter().zip([8, 4, 4, 4, 12]).all(|(text, len)| part(text, len));
     if valid {
@@ -121,7 +131,9 @@ pub(super) fn trigger_key(uuid: &str) -> Result<String, NotDone> {
 /// A repository that the bot knows.
 pub(super) async fn stored(context: &Context, id: RepositoryId) -> Result<Repository, NotDone> {
     let found = db::repositories::get(&mut *context.db.read().await?, id).await?;
-    found.ok_or_else(|| NotDone::refused("unknown_repository", "There is no such repository here. Is the App installed on it?"))
+    found.ok_or_else(|| {
+        NotDone::refused("unknown_repository", "There is no such repository here. Is the App installed on it?")
+    })
 }
 
 /// Decides about a command in a repository of this owner, under a key that makes it one request however often it comes.
@@ -163,7 +175,8 @@ async fn earlier(context: &Context, request: &NewDelivery) -> Result<Option<Resu
     let mut conn = context.db.read().await?;
     let Some(sha256) = db::deliveries::sha256_of(&mut conn, &request.id).await? else { return Ok(None) };
     if sha256 != request.sha256 {
-        let why = "This form was sent in before with something else in it. Load the page again, then send what you want now.";
+        let why =
+            "This form was sent in before with something else in it. Load the page again, then send what you want now.";
         return Err(NotDone::refused("other_request", why));
     }
     let decided = db::decisions::of_delivery(&mut conn, &request.id).await?;
@@ -215,7 +228,8 @@ pub async fn cancel_run(context: &Context, run: RunId, actor: &Account) -> Resul
     let now = context.clock.now();
     let mut tx = context.db.begin().await?;
     let row = db::runs::get(&mut tx, run).await?;
-    let live: Vec<_> = (row.outcome.is_none() || row.done_at.is_none()).then(|| super::known::live_run(&row)).into_iter().collect();
+    let live: Vec<_> =
+        (row.outcome.is_none() || row.done_at.is_none()).then(|| super::known::live_run(&row)).into_iter().collect();
     if let Decision::Refuse { reason, .. } = cancel(&live) {
         let why = match reason {
             "too_late" => format!("Run {run} is over and being published, so there is nothing left to cancel."),
@@ -311,7 +325,9 @@ fn told(command: &Command) -> Value {
             "verb": verb, "agent": dispatch.agent, "model": dispatch.model, "runner": dispatch.runner,
             "profile": dispatch.profile, "base": dispatch.base, "fresh": dispatch.fresh, "instructions": dispatch.instructions,
         }),
-        Command::Followup(followup) => json!({ "verb": verb, "fresh": followup.fresh, "instructions": followup.instructions }),
+        Command::Followup(followup) => {
+            json!({ "verb": verb, "fresh": followup.fresh, "instructions": followup.instructions })
+        }
         Command::Review(review) => json!({
             "verb": verb, "agent": review.agent, "model": review.model, "runner": review.runner, "instructions": review.instructions,
         }),

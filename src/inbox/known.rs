@@ -7,9 +7,7 @@ use crate::context::Context;
 use crate::db::runs::Run;
 use crate::db::{self, Conn};
 use crate::model::{Account, Millis, Status};
-use crate::trigger::decide::{
-    Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, ReviewFacts, dearest_until,
-};
+use crate::trigger::decide::{Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, ReviewFacts, dearest_until};
 use crate::trigger::policy::{self, Policy};
 
 const HOUR: Millis = 3_600_000;

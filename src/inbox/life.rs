@@ -68,7 +68,9 @@ pub(super) async fn turn(
             let ended = facts::ended(pull.as_ref());
             let effect = our_pull(&mut tx, (line, number), (ended, delivery.received_at), (&by, now)).await?;
             match ended {
-                Some(LineState::Merged) if thread.number.is_private() => done(&mut tx, line, effect, (&by, now)).await?,
+                Some(LineState::Merged) if thread.number.is_private() => {
+                    done(&mut tx, line, effect, (&by, now)).await?
+                }
                 _ => effect,
             }
         }

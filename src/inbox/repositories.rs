@@ -9,6 +9,7 @@ use crate::db::repositories::Traits;
 use crate::github::app;
 use crate::github::repos::RepositoryInfo;
 use crate::model::Repository;
+use crate::run::plan;
 
 /// What is kept of what GitHub says of a repository.
 pub(super) fn traits(about: &RepositoryInfo) -> Traits {
@@ -17,6 +18,15 @@ pub(super) fn traits(about: &RepositoryInfo) -> Traits {
         issues: about.has_issues,
         archived: about.archived || about.disabled,
     }
+}
+
+/// Asks GitHub what one repository is like now, and stores it.
+pub async fn refresh(context: &Context, repository: &Repository) -> Result<(), Trouble> {
+    let about = plan::about(context, repository).await?;
+    let mut tx = context.db.begin().await?;
+    db::repositories::set_traits(&mut tx, repository.id, &traits(&about)).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Asks GitHub for every repository on which the App is installed, and stores what they are like; answers how many there are. An

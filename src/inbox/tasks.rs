@@ -84,7 +84,8 @@ pub async fn new_task(context: &Context, task: &NewTask) -> Result<Made, NotDone
             .map_err(|why| NotDone::refused("bad_command", why))?;
     }
     if !facts::entitled(context, &repository, &task.actor).await? {
-        let why = format!("GitHub says that you may not write in {}, so no task is made for you there.", repository.name);
+        let why =
+            format!("GitHub says that you may not write in {}, so no task is made for you there.", repository.name);
         return Err(NotDone::refused("stranger", why));
     }
     // Whoever clicks twice is served one after the other; GitHub asks for no more than one new thing at a time, too.
@@ -118,7 +119,8 @@ pub async fn new_task(context: &Context, task: &NewTask) -> Result<Made, NotDone
             Err(why) => not_started = Some(why.told()),
         }
     }
-    let thread = db::threads::find(&mut *context.db.read().await?, repository.id, number).await?.map(|thread| thread.id);
+    let thread =
+        db::threads::find(&mut *context.db.read().await?, repository.id, number).await?.map(|thread| thread.id);
     let issue_url =
         (!number.is_private()).then(|| format!("{}/issues/{number}", context.repository_url(&repository.name)));
     Ok(Made { repository: repository.name, number, thread, issue_url, run, not_started })
@@ -143,7 +145,9 @@ fn check(task: &NewTask) -> Result<String, NotDone> {
         return Err(NotDone::refused("long_title", why));
     }
     if task.body.chars().count() > BODY_LIMIT {
-        let why = format!("The text is longer than {BODY_LIMIT} characters: shorten it, or put it into a file of the repository.");
+        let why = format!(
+            "The text is longer than {BODY_LIMIT} characters: shorten it, or put it into a file of the repository."
+        );
         return Err(NotDone::refused("long_text", why));
     }
     if task.body.contains('\0') {
@@ -197,7 +201,8 @@ async fn create_issue(
             let since = earlier.asked_at + context.github.skew() - CLOCK_DIFFERENCE;
             let bot = context.bot(repository).await?.account.id;
             let listed = issues::newest(&context.github, repository, since).await?;
-            let ours = listed.into_iter().filter(|issue| issue.user.as_ref().is_some_and(|user| user.account.id == bot));
+            let ours =
+                listed.into_iter().filter(|issue| issue.user.as_ref().is_some_and(|user| user.account.id == bot));
             ours.filter(|issue| issue.body.trim_end().ends_with(&marker)).map(|issue| issue.number).min()
         }
         None => None,

@@ -140,7 +140,9 @@ impl LineId {
 /// # Errors
 /// A sentence that says how it is written.
 pub fn read_place(text: &str) -> Result<(Option<RepoName>, Number), String> {
-    let wrong = || "an issue or pull request is named like `octo/hello#7` or `7`, a private task like `octo/hello~3`".to_owned();
+    let wrong = || {
+        "an issue or pull request is named like `octo/hello#7` or `7`, a private task like `octo/hello~3`".to_owned()
+    };
     let (repository, sign, digits) = match text.rsplit_once(['#', '~']) {
         Some((repository, digits)) if text[repository.len()..].starts_with('~') => (repository, -1, digits),
         Some((repository, digits)) => (repository, 1, digits),
@@ -234,7 +236,8 @@ mod tests {
             ("", None),
         ] {
             let read = read_place(text).ok();
-            let read = read.map(|(repo, number)| number.named_in(&repo.map_or("-".to_owned(), |repo| repo.to_string())));
+            let read =
+                read.map(|(repo, number)| number.named_in(&repo.map_or("-".to_owned(), |repo| repo.to_string())));
             assert_eq!(read.as_deref(), named, "{text}");
         }
     }

@@ -14,7 +14,9 @@ mod usage;
 pub use ask::{Account, Ask, Kind, Lane, NotARepoName, Pin, Place, Reaction, RepoName, Repository, ReviewPrompt};
 pub use clock::{Clock, Millis, date_time};
 pub use feedback::{Feedback, LineComment, ReviewWords};
-pub use ids::{AccountId, InstallationId, LineId, Number, RepositoryId, RunId, Sha, ThreadId, new_ulid, read_place, uuid};
+pub use ids::{
+    AccountId, InstallationId, LineId, Number, RepositoryId, RunId, Sha, ThreadId, new_ulid, read_place, uuid,
+};
 pub use marker::{MarkerKey, looks_marked, without_marker};
 pub use session::Session;
 pub use state::{Kept, LineState, Outcome, Phase, Reason, Status};

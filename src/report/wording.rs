@@ -358,7 +358,9 @@ pub fn pushed(main_users: &[String], run: &Run, thread: Number, automatic: bool)
     let people: Vec<String> = main_users.iter().map(|login| format!("@{login}")).collect();
     let sha = run.pushed.as_ref().map_or_else(String::new, |sha| code(sha.short()));
     let how = match (automatic, thread.is_private()) {
-        (true, _) => "a review that comments or requests changes makes me follow up, and so does `/track followup <text>`",
+        (true, _) => {
+            "a review that comments or requests changes makes me follow up, and so does `/track followup <text>`"
+        }
         (false, false) => "to have more done, comment `/track followup <text>` here or on the issue",
         (false, true) => "to have more done, comment `/track followup <text>` here",
     };

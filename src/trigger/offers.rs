@@ -121,7 +121,7 @@ pub fn offers(place: &Place<'_>) -> Vec<Offer> {
     let sensible = |action: &&Action| match action {
         Action::Pause => !place.paused,
         Action::Resume => place.paused,
-        Action::StartFresh => place.facts.line.is_some(),
+        Action::StartFresh => place.facts.line.as_ref().is_some_and(|line| line.state == LineState::Open),
         Action::Review => place.pull.is_some(),
         _ => true,
     };
@@ -137,7 +137,9 @@ fn offer(action: Action, place: &Place<'_>) -> Offer {
     let (enabled, sentence) = match decision {
         Decision::Refuse { text, .. } | Decision::NotYet { text, .. } => (false, text),
         Decision::Start(start) => (true, started(action, &start, place)),
-        Decision::Retry { of, attempt } => (true, format!("Runs what `{of}` was asked for once more, as attempt {attempt}.")),
+        Decision::Retry { of, attempt } => {
+            (true, format!("Runs what `{of}` was asked for once more, as attempt {attempt}."))
+        }
         Decision::Cancel { runs } => (true, ends(&runs, place)),
         Decision::Keep { .. } => {
             (true, "Is kept until the live run is over, and then becomes a follow-up with what you write.".to_owned())
@@ -145,7 +147,10 @@ fn offer(action: Action, place: &Place<'_>) -> Offer {
         Decision::Pause { text, .. } => (true, text),
         Decision::Discard => {
             let runs = if place.kept == 1 { "1 run".to_owned() } else { format!("{} runs", place.kept) };
-            (true, format!("Forgets the history of {runs} and removes its files from the runners. You are asked before."))
+            (
+                true,
+                format!("Forgets the history of {runs} and removes the files from the runners. You are asked before."),
+            )
         }
         Decision::Answer(_) => (true, "Answers a question.".to_owned()),
     };
@@ -158,7 +163,11 @@ fn started(action: Action, start: &Start, place: &Place<'_>) -> String {
     let open = line.filter(|line| line.state == LineState::Open);
     let onto = |pull: Option<Number>| pull.map_or_else(|| "the open branch".to_owned(), |pull| format!("#{pull}"));
     if let Some(pin) = pin {
-        return format!("`{agent}` reviews #{} at `{}` and submits one review with comments.", pin.pull, pin.head.short());
+        return format!(
+            "`{agent}` reviews #{} at `{}` and submits one review with comments.",
+            pin.pull,
+            pin.head.short()
+        );
     }
     match (action, open, line) {
         (Action::FollowUp, _, Some(line)) => format!(
@@ -265,13 +274,48 @@ mod tests {
     fn every_button_says_what_it_would_do_or_why_it_cannot() {
         let open = line(LineState::Open);
         let merged = line(LineState::Merged);
-        let running = LiveRun { id: run(), lane: Lane::Work, status: Status::Running, canceling: false, out_of_sight: false };
-        let with = |line: &LineFacts, outcome| Facts { line: Some(line.clone()), last: Some(last(outcome, line)), ..facts() };
+        let running =
+            LiveRun { id: run(), lane: Lane::Work, status: Status::Running, canceling: false, out_of_sight: false };
+        let with =
+            |line: &LineFacts, outcome| Facts { line: Some(line.clone()), last: Some(last(outcome, line)), ..facts() };
         let mut all = told("nothing yet", &facts(), None, false);
         let at_work = Facts { line: Some(LineFacts { pull: None, ..open.clone() }), live: vec![running], ..facts() };
         all += &told("at work", &at_work, None, false);
         all += &told("open", &with(&open, Outcome::Succeeded), Some(pull(LineState::Open)), true);
         all += &told("merged", &with(&merged, Outcome::Failed), Some(pull(LineState::Merged)), false);
-        insta::assert_snapshot!(all, @"");
+        insta::assert_snapshot!(all, @"
+        nothing yet
+        + Dispatch: Starts `codex` on a new branch from `main`.
+        - Follow up: There is no work here to go on with. `/track dispatch` starts the first run.
+        - Cancel: Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.
+        - Retry: There is no run to try again here. `/track dispatch` starts the first one.
+        - Pause follow-ups: There is no open pull request of track's here, so no review can start a follow-up.
+        - Discard history: No run is kept here, so there is nothing to discard.
+        at work
+        - Dispatch: Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. Wait for it, or end it with `/track cancel`.
+        + Follow up: Is kept until the live run is over, and then becomes a follow-up with what you write.
+        + Cancel: Ends run `01ARZ3NDEKTSV4RRFFQ69G5FAV` of `claude` on `build-1`. What it has committed is kept.
+        - Retry: There is no run to try again here. `/track dispatch` starts the first one.
+        - Start fresh: Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. Wait for it, or end it with `/track cancel`.
+        - Pause follow-ups: There is no open pull request of track's here, so no review can start a follow-up.
+        - Discard history: Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. Wait for it, or end it with `/track cancel`, then discard.
+        open
+        + Dispatch: `claude` goes on with #8 and its branch.
+        + Follow up: `claude` goes on with #8: it is told what you write, and what reviewers said that nobody has answered.
+        + Review: `codex` reviews #8 at `0123456` and submits one review with comments.
+        - Cancel: Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.
+        - Retry: The last run succeeded. To have more done, say what: `/track followup <what to change>`.
+        + Start fresh: Starts `claude` on a new branch from `main`. #8 stays as it is.
+        + Resume follow-ups: Reviews of #8 start follow-ups again, and what was said meanwhile is taken up.
+        + Discard history: Forgets the history of 2 runs and removes the files from the runners. You are asked before.
+        merged
+        + Dispatch: Starts `codex` on a new branch from `main`.
+        - Follow up: #8 is merged, so nothing can be added to it. `/track followup --fresh <text>` begins a new line of work that knows what was said.
+        - Review: This pull request is merged, so there is nothing left to review.
+        - Cancel: Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.
+        + Retry: Runs what `01ARZ3NDEKTSV4RRFFQ69G5FAV` was asked for once more, as attempt 2.
+        - Pause follow-ups: There is no open pull request of track's here, so no review can start a follow-up.
+        + Discard history: Forgets the history of 2 runs and removes the files from the runners. You are asked before.
+        ");
     }
 }

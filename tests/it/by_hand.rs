@@ -8,7 +8,8 @@ use track::trigger::offers::Action;
 
 use crate::harness::{MAINTAINER, REPO, STRANGER, World};
 
-const WORK: &str = r#"await go; commit "$TRACK_RUN_ID.txt" hello "feat: say hello"; answer succeeded "Said hello." "feat: say hello""#;
+const WORK: &str =
+    r#"await go; commit "$TRACK_RUN_ID.txt" hello "feat: say hello"; answer succeeded "Said hello." "feat: say hello""#;
 
 /// An account as the sign-in has it.
 pub async fn account(world: &World, login: &str) -> Account {
@@ -47,9 +48,9 @@ async fn the_whole_story_by_hand() {
     let first = request(&world, MAINTAINER, issue, dispatch.clone()).await;
     let started = ask(&world, &first).await.expect("a run");
     assert_eq!(ask(&world, &first).await, Ok(started.clone()), "a second click starts nothing");
-    story.push(told(&world, MAINTAINER, issue, dispatch).await);
     let followup = Command::Followup(Followup { instructions: "And in French.".into(), ..Followup::default() });
     world.until_status(Status::Running).await;
+    story.push(told(&world, MAINTAINER, issue, dispatch).await);
     story.push(told(&world, MAINTAINER, issue, followup.clone()).await);
     world.signal("go");
     world.settle().await;
@@ -58,9 +59,10 @@ async fn the_whole_story_by_hand() {
     assert!(world.prompt(runs[1].id).contains("In English."));
     let kinds: Vec<_> = runs.iter().map(|run| (run.kind, run.outcome)).collect();
     assert_eq!(kinds, [(Kind::FollowUp, Some(Outcome::Succeeded)), (Kind::Task, Some(Outcome::Succeeded))]);
-    // The run reports as always; nothing else is said, and nothing is there to react to.
-    assert!(world.said(issue)[0].starts_with("✅ **Done**"), "{:?}", world.said(issue));
-    assert_eq!((world.said(issue).len(), world.reactions(issue).len()), (1, 0));
+    // Each run reports as always; nothing else is said, and nothing is there to react to.
+    let said = world.said(issue);
+    assert!(said.len() == 2 && said.iter().all(|comment| comment.starts_with("✅ **Done**")), "{said:#?}");
+    assert_eq!(world.reactions(issue).len(), 0);
     let pull = world.sim.pulls(REPO)[0].number;
     for (number, command) in [
         (pull, Command::Pause),
@@ -75,7 +77,20 @@ async fn the_whole_story_by_hand() {
         story.push(told(&world, MAINTAINER, number, command).await);
     }
     story.push(told(&world, STRANGER, issue, followup).await);
-    insta::assert_snapshot!(story.join("\n"), @"");
+    insta::assert_snapshot!(story.join("\n"), @"
+    no: There is no run to try again here. `/track dispatch` starts the first one.
+    no: Run `RUN` is still running here. Wait for it, or end it with `/track cancel`.
+    Run `RUN` is still running here. This is kept, and becomes a follow-up when it is over.
+    Reviews of #2 start no follow-ups from now on; `/track followup <text>` still does. `/track resume` turns them on again.
+    Reviews of #2 start follow-ups again, and what was said meanwhile is taken up.
+    no: Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.
+    no: The last run succeeded. To have more done, say what: `/track followup <what to change>`.
+    no: there is no #99 in octo/hello
+    no: `/track review` works on pull requests, and this is an issue. Say it on the pull request that is to be reviewed.
+    no: a follow-up says what is to be done: its text is empty
+    The history of 2 runs is discarded. Its files on 1 runner are removed as soon as nothing is in the way.
+    no: GitHub says that you may not write here, so nothing is started for you.
+    ");
     assert_eq!(world.decisions(issue).await[0], "ignored stranger");
 }
 
@@ -138,7 +153,24 @@ async fn what_a_thread_offers_is_what_a_click_would_do() {
     world.signal("go");
     world.settle().await;
     all += &offers(&world, issue).await;
-    insta::assert_snapshot!(all, @"");
+    insta::assert_snapshot!(all, @"
+    - Dispatch: Run `RUN` is still running here. Wait for it, or end it with `/track cancel`.
+    + Follow up: Is kept until the live run is over, and then becomes a follow-up with what you write.
+    + Cancel: Ends run `RUN` of `scripted` on `local-1`. What it has committed is kept.
+    - Retry: There is no run to try again here. `/track dispatch` starts the first one.
+    - Start fresh: Run `RUN` is still running here. Wait for it, or end it with `/track cancel`.
+    - Pause follow-ups: There is no open pull request of track's here, so no review can start a follow-up.
+    - Discard history: Run `RUN` is still running here. Wait for it, or end it with `/track cancel`, then discard.
+
+    + Dispatch: `scripted` goes on with #2 and its branch.
+    + Follow up: `scripted` goes on with #2: it is told what you write, and what reviewers said that nobody has answered.
+    + Review: `scripted` reviews #2 at `SHA` and submits one review with comments.
+    - Cancel: Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.
+    - Retry: The last run succeeded. To have more done, say what: `/track followup <what to change>`.
+    + Start fresh: Starts `scripted` on a new branch from `main`. #2 stays as it is.
+    + Pause follow-ups: Reviews of #2 start no follow-ups from now on; `/track followup <text>` still does. `/track resume` turns them on again.
+    + Discard history: Forgets the history of 1 run and removes the files from the runners. You are asked before.
+    ");
 }
 
 async fn offers(world: &World, number: Number) -> String {

@@ -43,17 +43,22 @@ async fn a_private_task_becomes_a_pull_request_is_followed_up_and_ends_with_the_
     let world = world().await;
     let written = task(&world, MAINTAINER, false).await;
     let made = make(&world, &written).await.expect("a task");
-    assert_eq!((made.number.named().as_str(), made.issue_url.clone(), made.not_started.clone()), ("task 1", None, None));
+    assert_eq!(
+        (made.number.named().as_str(), made.issue_url.clone(), made.not_started.clone()),
+        ("task 1", None, None)
+    );
     assert_eq!(make(&world, &written).await.as_ref(), Ok(&made), "a second click makes nothing");
     world.settle().await;
 
     let run = world.runs().await.remove(0);
     assert_eq!((Some(run.id), run.outcome), (made.run, Some(Outcome::Succeeded)));
     let prompt = world.prompt(run.id);
-    for text in ["# Task: octo/hello, task 1", "task 1 by @mona", "Title: Say hello", "In **every** language.", "track/task-1-"] {
+    for text in
+        ["# Task: octo/hello, task 1", "task 1 by @mona", "Title: Say hello", "In **every** language.", "track/task-1-"]
+    {
         assert!(prompt.contains(text), "{text} in {prompt}");
     }
-    assert_eq!(world.sim.issues(REPO).len(), 2, "the other issue and the pull request");
+    assert_eq!(world.sim.issues(REPO).len(), 1, "the other issue is the only one");
     let pull = world.sim.pulls(REPO).remove(0);
     insta::assert_snapshot!(world.readable(&pull.body), @"
     Said hello.
@@ -68,9 +73,14 @@ async fn a_private_task_becomes_a_pull_request_is_followed_up_and_ends_with_the_
     world.sim.review(REPO, MAINTAINER, pull.number, "CHANGES_REQUESTED", "More, please.", &[]).await.expect("a review");
     world.settle().await;
     let followed = world.runs().await.remove(0);
-    assert_eq!((followed.kind, followed.outcome, followed.thread), (Kind::FollowUp, Some(Outcome::Succeeded), run.thread));
+    assert_eq!(
+        (followed.kind, followed.outcome, followed.thread),
+        (Kind::FollowUp, Some(Outcome::Succeeded), run.thread)
+    );
     let prompt = world.prompt(followed.id);
-    for text in ["# Follow-up on octo/hello, task 1", "More, please.", "It should greet everybody.", "In **every** language."] {
+    for text in
+        ["# Follow-up on octo/hello, task 1", "More, please.", "It should greet everybody.", "In **every** language."]
+    {
         assert!(prompt.contains(text), "{text} in {prompt}");
     }
     let said = world.said(pull.number);
@@ -97,7 +107,10 @@ async fn a_private_task_becomes_a_pull_request_is_followed_up_and_ends_with_the_
     world.settle().await;
     assert_eq!(world.sim.pulls(REPO).len(), 2);
     let decisions = world.decisions(made.number).await;
-    assert!(decisions.contains(&"noted merged".to_owned()) && decisions.contains(&"noted open".to_owned()), "{decisions:?}");
+    assert!(
+        decisions.contains(&"noted merged".to_owned()) && decisions.contains(&"noted open".to_owned()),
+        "{decisions:?}"
+    );
     let shown = world.run_track(&["runs", "--thread", "octo/hello~1"]).await;
     let (shown, err) = crate::harness::process::printed(&shown);
     assert!(shown.contains("octo/hello~1  task: succeeded") && err.is_empty(), "{shown}{err}");
