@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +60,8 @@ pub struct Context {
     pub pulls: Recent<(RepositoryId, Number), PullRequest>,
     /// Held by whoever has GitHub create an issue: one at a time.
     pub creating: tokio::sync::Mutex<()>,
+    /// Where HTTP is served, once it is.
+    pub address: OnceLock<SocketAddr>,
     /// Ends the workers.
     pub stop: CancellationToken,
 }

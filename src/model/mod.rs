@@ -10,6 +10,7 @@ mod marker;
 mod session;
 mod state;
 mod usage;
+mod visitor;
 
 pub use ask::{Account, Ask, Kind, Lane, NotARepoName, Pin, Place, Reaction, RepoName, Repository, ReviewPrompt};
 pub use clock::{Clock, Millis, date_time};
@@ -21,3 +22,4 @@ pub use marker::{MarkerKey, looks_marked, without_marker};
 pub use session::Session;
 pub use state::{Kept, LineState, Outcome, Phase, Reason, Status};
 pub use usage::Usage;
+pub use visitor::{Role, Via};

@@ -68,7 +68,7 @@ async fn a_private_task_becomes_a_pull_request_is_followed_up_and_ends_with_the_
     insta::assert_snapshot!(world.only_comment(pull.number), @"@mona `scripted` pushed `SHA` for task 1. Please have a look; a review that comments or requests changes makes me follow up, and so does `/track followup <text>`.");
 
     // What is said on the pull request is the task's.
-    world.agent(r#"commit more.txt more "feat: more"; answer_all fixed "More.""#);
+    world.agent(r#"commit "$TRACK_RUN_ID.txt" more "feat: more"; answer_all fixed "More.""#);
     world.sim.comment(REPO, MAINTAINER, pull.number, "It should greet everybody.").await.expect("a comment");
     world.sim.review(REPO, MAINTAINER, pull.number, "CHANGES_REQUESTED", "More, please.", &[]).await.expect("a review");
     world.settle().await;
