@@ -17,13 +17,18 @@ pub mod fault;
 mod headers;
 mod lists;
 pub mod live;
+mod new_task;
 mod packed;
 pub mod person;
+mod repositories;
+mod rules;
 mod runs;
 mod settings;
 pub mod setup;
 pub mod sign_in;
 pub mod sums;
+mod thread_view;
+mod threads;
 mod usage;
 pub mod view;
 
@@ -155,9 +160,18 @@ fn routes(admin: &Admin) -> Routes {
         .post(SignedIn, "/admin/sign-out", sign_in::sign_out)
         .get(SignedIn, "/admin", board::show)
         .get(SignedIn, "/admin/live", board::live);
-    let pages: [fn(Routes) -> Routes; 6] =
-        [audit::routes, deliveries::routes, runs::routes, settings::routes, setup::routes, usage::routes];
-    pages.into_iter().fold(routes, |routes, page| page(routes))
+    let pages: &[fn(Routes) -> Routes] = &[
+        audit::routes,
+        deliveries::routes,
+        new_task::routes,
+        repositories::routes,
+        runs::routes,
+        settings::routes,
+        setup::routes,
+        threads::routes,
+        usage::routes,
+    ];
+    pages.iter().fold(routes, |routes, page| page(routes))
 }
 
 /// Every route with its decision, for whoever checks them.

@@ -4,6 +4,7 @@
 
 mod agent_fails;
 mod agent_work;
+mod by_hand;
 mod cancel;
 mod cli;
 mod commands;
@@ -24,7 +25,9 @@ mod over_ssh;
 mod page_access;
 mod page_board;
 mod page_lists;
+mod page_repositories;
 mod page_sign_in;
+mod page_threads;
 mod payloads;
 mod publishing;
 mod put_off;
@@ -45,6 +48,7 @@ mod ssh_task;
 mod sshd;
 mod states;
 mod sweep;
+mod tasks;
 mod tidy;
 mod timeline;
 mod who_may;
