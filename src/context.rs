@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +74,34 @@ pub struct Wake {
     pub tidy: Arc<Notify>,
     /// Feedback waits, or what it waited for is over.
     pub feedback: Notify,
+    /// Something is new about a run that somebody watches.
+    pub watched: Arc<Watched>,
+}
+
+/// The bells of those who watch runs.
+#[derive(Default)]
+pub struct Watched(Mutex<HashMap<RunId, Weak<Notify>>>);
+
+impl Watched {
+    /// The bell that rings when something is new about a run, as long as somebody holds it.
+    pub fn bell(&self, run: RunId) -> Arc<Notify> {
+        let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = bells.get(&run).and_then(Weak::upgrade) {
+            return bell;
+        }
+        bells.retain(|_, bell| bell.strong_count() > 0);
+        let bell = Arc::new(Notify::new());
+        bells.insert(run, Arc::downgrade(&bell));
+        bell
+    }
+
+    /// Its row or its journal has changed.
+    pub fn ring(&self, run: RunId) {
+        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = bells.get(&run).and_then(Weak::upgrade) {
+            bell.notify_one();
+        }
+    }
 }
 
 impl Context {

@@ -92,8 +92,8 @@ mod tests {
             let expected = [
                 (Some(1), "o", "one", 8),
                 (Some(2), "p", "launching", 22),
-                (Some(3), "o", "t\two", 32),
-                (None, "", "half", 37),
+                (Some(3), "o", "t\two", 31),
+                (None, "", "half", 36),
             ];
             let expected = expected.map(|(at, kind, text, end)| (at, kind.to_owned(), text.to_owned(), end));
             assert_eq!(seen, expected, "cut at {cut}");

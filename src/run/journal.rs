@@ -3,16 +3,17 @@
 //! The file at `$TRACK_HOME/journals/<run>` and the offset in the run's row move together: after a crash the file is cut back to
 //! the stored offset, read again from its beginning, and continued from there, so no byte is lost or counted twice.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, SeekFrom};
 
 use crate::agent::{Agent, Frames, Reader};
-use crate::context::Context;
+use crate::context::{Context, Watched};
 use crate::db::runs::{Learned, Run};
-use crate::model::Session;
+use crate::model::{RunId, Session};
 
 /// Bytes read at a time while an earlier part is read again.
 const READ_CHUNK: usize = 256 * 1024;
@@ -24,6 +25,8 @@ pub struct Journal {
     frames: Frames,
     reader: Reader,
     progress: Option<String>,
+    run: RunId,
+    watched: Arc<Watched>,
 }
 
 impl Journal {
@@ -38,8 +41,15 @@ impl Journal {
         // A file that is shorter than the row says was lost or restored from elsewhere: the runner still has everything.
         let offset = if length < offset { 0 } else { offset };
         file.set_len(offset).await?;
-        let mut journal =
-            Self { file, offset: 0, frames: Frames::default(), reader: Reader::new(agent, earlier), progress: None };
+        let mut journal = Self {
+            file,
+            offset: 0,
+            frames: Frames::default(),
+            reader: Reader::new(agent, earlier),
+            progress: None,
+            run: run.id,
+            watched: context.wake.watched.clone(),
+        };
         let mut chunk = vec![0; READ_CHUNK];
         loop {
             let n = journal.file.read(&mut chunk).await?;
@@ -63,6 +73,7 @@ impl Journal {
         self.file.write_all(bytes).await?;
         self.file.flush().await?;
         self.offset += bytes.len() as u64;
+        self.watched.ring(self.run);
         self.learn(bytes);
         Ok(())
     }
@@ -89,6 +100,11 @@ impl Journal {
 
 /// Where the journal of a run's present turn lies; that of the first has the run's own name.
 pub fn path(context: &Context, run: &Run) -> PathBuf {
-    let name = if run.turn > 1 { format!("{}.{}", run.id, run.turn) } else { run.id.to_string() };
-    context.config.home.join("journals").join(name)
+    file(&context.config.home, run.id, run.turn)
+}
+
+/// Where the journal of a turn lies below `$TRACK_HOME`.
+pub fn file(home: &Path, run: RunId, turn: i64) -> PathBuf {
+    let name = if turn > 1 { format!("{run}.{turn}") } else { run.to_string() };
+    home.join("journals").join(name)
 }

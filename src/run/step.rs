@@ -62,7 +62,9 @@ pub async fn drive(context: &Context, id: RunId, bell: &Notify) {
         if context.stop.is_cancelled() {
             return;
         }
-        match Box::pin(step(context, id, bell)).await {
+        let next = Box::pin(step(context, id, bell)).await;
+        context.wake.watched.ring(id);
+        match next {
             Ok(Next::Again) => {}
             Ok(Next::Leave) => return,
             Ok(Next::Later { at, why, failed }) => {

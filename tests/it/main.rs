@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod deliveries;
 mod fakemodel;
+mod feed;
 mod follow_up;
 mod github_faults;
 mod harness;

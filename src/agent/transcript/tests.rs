@@ -202,7 +202,7 @@ fn the_end_of_what_printed_too_much_is_seen() {
     let other = r#"{"type":"user","message":{"content":[{"tool_use_id":"toolu_2"#;
     let items = read(&Agent::Claude, journal(&format!("{start}\n{end}\n{other}")).as_bytes());
     insta::assert_snapshot!(told(&items), @r#"
-    1 ? $ yes [] None → "[94 cut]" (1000 ms)
+    1 ? $ yes [] None → "[99 cut]" (1000 ms)
     2 ✓ note A line of 60 bytes cannot be read: it is in the raw journal
     "#);
 }
@@ -210,13 +210,15 @@ fn the_end_of_what_printed_too_much_is_seen() {
 // T39
 #[test]
 fn an_item_and_what_is_open_are_bounded() {
-    let many = "x".repeat(300_000);
-    let message =
-        serde_json::json!({"type": "item.completed", "item": {"id": "1", "type": "agent_message", "text": many}});
-    let files: Vec<_> =
-        (0..1_000).map(|n| serde_json::json!({"path": format!("{n}/{many}"), "kind": "add", "diff": many})).collect();
-    let change = serde_json::json!({"type": "item.completed", "item": {"id": "2", "type": "file_change", "changes": files[..1_000]}});
-    let output = serde_json::json!({"type": "item.completed", "item": {"id": "3", "type": "command_execution", "command": many, "aggregated_output": many}});
+    let many = "x".repeat(100_000);
+    let event = |item: Value| serde_json::json!({"type": "item.completed", "item": item});
+    let message = event(serde_json::json!({"id": "1", "type": "agent_message", "text": many}));
+    let file =
+        |n| serde_json::json!({"path": format!("{n}/{}", &many[..1_000]), "kind": "add", "diff": &many[..1_000]});
+    let files: Vec<Value> = (0..1_000).map(file).collect();
+    let change = event(serde_json::json!({"id": "2", "type": "file_change", "changes": files}));
+    let output =
+        event(serde_json::json!({"id": "3", "type": "command_execution", "command": many, "aggregated_output": many}));
     for (event, most) in
         [(message, MESSAGE), (change, PATCH + ENTRIES * 4 * NAME), (output, INPUT + OUTPUT.0 + OUTPUT.1)]
     {

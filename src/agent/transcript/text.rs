@@ -103,7 +103,7 @@ mod tests {
         for (text, expected, hidden) in [
             ("plain\r\n\tline\n", "plain\n\tline", 0),
             ("\u{1b}[1;31mred\u{1b}[0m and \u{1b}[2Jcleared", "red and cleared", 0),
-            ("\u{1b}]0;title\u{7}shown\u{1b}]8;;http://x\u{1b}\\link", "shownlink", 17),
+            ("\u{1b}]0;title\u{7}shown\u{1b}]8;;http://x\u{1b}\\link", "shownlink", 20),
             ("bell\u{7} nul\u{0} del\u{7f} c1\u{9b} esc\u{1b}", "bell␇ nul␀ del␡ c1\\u{9b} esc␛", 0),
             ("a\u{202e}b\u{200b}c\u{e0041}", "abc", 3),
             ("50%\r100%", "50%\n100%", 0),
