@@ -74,16 +74,16 @@ pub struct Wake {
     pub tidy: Arc<Notify>,
     /// Feedback waits, or what it waited for is over.
     pub feedback: Notify,
-    /// Something is new about a run that somebody watches.
+    /// The journal of a run grew that somebody watches.
     pub watched: Arc<Watched>,
 }
 
-/// The bells of those who watch runs.
+/// The bells of those who watch journals.
 #[derive(Default)]
 pub struct Watched(Mutex<HashMap<RunId, Weak<Notify>>>);
 
 impl Watched {
-    /// The bell that rings when something is new about a run, as long as somebody holds it.
+    /// The bell that rings when the journal of a run grows, as long as somebody holds it.
     pub fn bell(&self, run: RunId) -> Arc<Notify> {
         let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bell) = bells.get(&run).and_then(Weak::upgrade) {
@@ -95,7 +95,7 @@ impl Watched {
         bell
     }
 
-    /// Its row or its journal has changed.
+    /// The journal of a run has grown.
     pub fn ring(&self, run: RunId) {
         let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bell) = bells.get(&run).and_then(Weak::upgrade) {

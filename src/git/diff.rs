@@ -299,7 +299,30 @@ mod tests {
         let mirror = world.mirror().await;
         mirror.fetch(world.remote(), Fetch::Heads).await.unwrap();
         let diff = diff(&mirror, &given, &result).await.unwrap();
-        insta::assert_snapshot!(shown(&diff), @"");
+        insta::assert_snapshot!(shown(&diff), @r#"
+        +4 -4 more 0 cut false
+        Modified "binary" None cut false
+        Modified "changed" Some((3, 1)) cut false
+          (1, 1) ""
+            Same("one")
+            Removed("two")
+            Added("diff --git a/x b/x")
+            Added("@@ -1 +1 @@")
+            Added("--- a/x")
+            NoEnd
+        Added "empty" Some((0, 0)) cut false
+        Deleted "gone" Some((0, 2)) cut false
+          (1, 0) ""
+            Removed("a")
+            Removed("b")
+        Retyped "retyped" Some((1, 1)) cut false
+          (1, 0) ""
+            Removed("x")
+          (0, 1) ""
+            Added("changed")
+            NoEnd
+        Renamed "ä \"new\"\nname" from "moved" Some((0, 0)) cut false
+        "#);
     }
 
     #[tokio::test]

@@ -262,7 +262,6 @@ async fn answer(context: &Context, cause: Cause<'_>, repository: &Repository, as
     tx.commit().await?;
     for run in rings {
         context.active.ring(run);
-        context.wake.watched.ring(run);
     }
     context.wake.runs.notify_one();
     context.wake.reports.notify_one();

@@ -304,7 +304,6 @@ async fn cancel(
 fn ring(context: &Context, runs: &[RunId]) {
     for run in runs {
         context.active.ring(*run);
-        context.wake.watched.ring(*run);
     }
     context.wake.runs.notify_one();
     context.wake.reports.notify_one();

@@ -211,7 +211,6 @@ async fn write_phase(context: &Context, run: &Run, phase: Phase) -> Result<()> {
     db::runs::set_phase(&mut tx, run.id, phase).await?;
     db::reports::touch_status(&mut tx, run.id, context.clock.now() + PROGRESS_EVERY).await?;
     tx.commit().await?;
-    context.wake.watched.ring(run.id);
     Ok(())
 }
 

@@ -62,9 +62,7 @@ pub async fn drive(context: &Context, id: RunId, bell: &Notify) {
         if context.stop.is_cancelled() {
             return;
         }
-        let next = Box::pin(step(context, id, bell)).await;
-        context.wake.watched.ring(id);
-        match next {
+        match Box::pin(step(context, id, bell)).await {
             Ok(Next::Again) => {}
             Ok(Next::Leave) => return,
             Ok(Next::Later { at, why, failed }) => {

@@ -210,7 +210,6 @@ async fn store(context: &Context, run: &Run, journal: &Journal) -> Result<()> {
     db::runs::set_unreachable(&mut tx, run.id, None).await?;
     db::reports::touch_status(&mut tx, run.id, context.clock.now() + PROGRESS_EVERY).await?;
     tx.commit().await?;
-    context.wake.watched.ring(run.id);
     Ok(())
 }
 
