@@ -20,7 +20,7 @@ use futures_util::stream::{self, Stream};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
@@ -37,7 +37,7 @@ pub use store::{News, Now, Stored};
 
 /// Longest time between two looks at what somebody watches; bells shorten it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Shortest time between two looks at the row of a run whose journal grows.
+/// Shortest time between two looks at the row of a run, however much is committed.
 const ROW_EVERY: Duration = Duration::from_millis(100);
 /// Bytes of a journal that are read at a time.
 const CHUNK: usize = 256 * 1024;
@@ -124,11 +124,13 @@ impl Feeds {
     /// # Errors
     /// The database cannot be read, or has no such run.
     pub async fn watch(&self, run: RunId, after: Option<Mark>) -> Result<Watcher> {
+        // Before the row is read, so that no change of it is missed.
+        let commits = self.context.db.commits();
         let row = db::runs::get(&mut *self.context.db.read().await?, run).await?;
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let feed = watched.get(&run).and_then(Weak::upgrade).unwrap_or_else(|| {
             watched.retain(|_, feed| feed.strong_count() > 0);
-            let feed = self.begin(row);
+            let feed = self.begin(row, commits);
             watched.insert(run, Arc::downgrade(&feed));
             feed
         });
@@ -141,7 +143,7 @@ impl Feeds {
         self.started.load(Ordering::Relaxed)
     }
 
-    fn begin(&self, run: Run) -> Arc<Feed> {
+    fn begin(&self, run: Run, commits: watch::Receiver<u64>) -> Arc<Feed> {
         let stop = CancellationToken::new();
         let id = run.id;
         let usage = run.usage.unwrap_or_default();
@@ -156,8 +158,10 @@ impl Feeds {
             context: self.context.clone(),
             render: self.render,
             feed: Arc::downgrade(&feed),
-            row_read: Instant::now(),
+            commits,
             run,
+            row_read: Instant::now(),
+            used: Usage::default(),
         };
         let everything = self.context.stop.clone();
         tokio::spawn(async move {
@@ -229,8 +233,11 @@ struct Reader {
     render: Render,
     feed: Weak<Feed>,
     bell: Arc<Notify>,
+    commits: watch::Receiver<u64>,
     run: Run,
     row_read: Instant,
+    /// By the journal of the present turn.
+    used: Usage,
 }
 
 impl Reader {
@@ -249,8 +256,7 @@ impl Reader {
         }
         // Nothing more is printed, but the result is still on its way.
         while self.run.status != Status::Done {
-            self.wait(LOOK_EVERY).await;
-            self.look(None).await;
+            self.wait().await;
         }
         self.change(Store::end);
     }
@@ -263,7 +269,6 @@ impl Reader {
         loop {
             // The row comes first: what was printed before it says that the turn is over is in the file by then.
             let over = turn < self.run.turn || matches!(self.run.status, Status::Publishing | Status::Done);
-            let mut grown = false;
             if file.is_none() {
                 file = match File::open(&path).await {
                     Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -276,26 +281,28 @@ impl Reader {
                 if n == 0 {
                     break;
                 }
-                grown = true;
                 self.take(turn, |each| transcript.feed(&chunk[..n], each));
             }
             if over {
                 self.take(turn, |each| transcript.end(each));
             }
-            if over || grown && self.row_read.elapsed() >= ROW_EVERY {
-                self.look(Some(transcript.usage()).filter(|_| turn == self.run.turn)).await;
+            if turn == self.run.turn {
+                self.used = transcript.usage();
+                self.tell();
             }
             if !over || turn >= self.run.turn {
-                self.change(Store::ready);
+                self.ready();
             }
             if over {
                 return Ok(());
             }
-            self.wait(if grown { ROW_EVERY } else { LOOK_EVERY }).await;
-            // Rung for the row alone, it may say that the turn is over.
-            if self.row_read.elapsed() >= ROW_EVERY {
-                self.look(Some(transcript.usage()).filter(|_| turn == self.run.turn)).await;
-            }
+            self.wait().await;
+        }
+    }
+
+    fn ready(&self) {
+        if self.feed.upgrade().is_some_and(|feed| !feed.store().is_ready()) {
+            self.change(Store::ready);
         }
     }
 
@@ -319,17 +326,45 @@ impl Reader {
         }
     }
 
-    /// Looks at the row, and tells if something is new.
-    async fn look(&mut self, usage: Option<Usage>) {
+    /// Waits until there may be more in the journal or in the row, and looks at the row if it is that.
+    async fn wait(&mut self) {
+        tokio::select! {
+            () = self.bell.notified() => return,
+            changed = self.commits.changed() => {
+                // Commits come in bursts, and hardly any is about this run.
+                let next = self.row_read + ROW_EVERY;
+                tokio::select! {
+                    () = sleep_until(next) => {}
+                    () = self.bell.notified() => {
+                        self.commits.mark_changed();
+                        return;
+                    }
+                }
+                if changed.is_err() {
+                    sleep(LOOK_EVERY).await;
+                }
+            }
+            () = sleep(LOOK_EVERY) => {}
+        }
+        self.commits.mark_unchanged();
         self.row_read = Instant::now();
         match self.row().await {
-            Ok(run) => self.run = run,
+            Ok(run) => {
+                if run.turn != self.run.turn {
+                    self.used = Usage::default();
+                }
+                self.run = run;
+            }
             Err(error) => return warn!("run {} cannot be looked at: {error:#}", self.run.id),
         }
-        let run = &self.run;
-        let before = run.usage_before.unwrap_or_default();
-        let usage = usage.filter(|usage| *usage != Usage::default()).map(|usage| before.plus(&usage));
-        self.change_state(State { run: run.clone(), usage: usage.or(run.usage).unwrap_or_default() });
+        self.tell();
+    }
+
+    /// Tells what the run is like, if it is not what was told last.
+    fn tell(&self) {
+        let before = self.run.usage_before.unwrap_or_default();
+        let used = (self.used != Usage::default()).then(|| before.plus(&self.used));
+        self.change_state(State { run: self.run.clone(), usage: used.or(self.run.usage).unwrap_or_default() });
     }
 
     async fn row(&self) -> Result<Run> {
@@ -352,13 +387,6 @@ impl Reader {
     fn change(&self, how: impl FnOnce(&mut Store)) {
         if let Some(feed) = self.feed.upgrade() {
             feed.change(how);
-        }
-    }
-
-    async fn wait(&self, most: Duration) {
-        tokio::select! {
-            () = self.bell.notified() => {}
-            () = sleep_until(Instant::now() + most) => {}
         }
     }
 }
