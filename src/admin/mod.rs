@@ -14,6 +14,7 @@ mod headers;
 pub mod live;
 mod packed;
 pub mod person;
+mod run;
 pub mod sign_in;
 pub mod view;
 
@@ -29,6 +30,7 @@ use axum::response::Redirect;
 use axum::routing::get;
 
 use crate::context::Context;
+use crate::run::feed::Feeds;
 use access::{Access, Declared, Routes};
 use fault::Fault;
 use headers::Headers;
@@ -41,13 +43,15 @@ pub struct Admin(Arc<Inner>);
 struct Inner {
     context: Arc<Context>,
     hub: Hub,
+    feeds: Feeds,
     rights: admit::Rights,
 }
 
 impl Admin {
     /// Pages of a running bot.
     pub fn new(context: Arc<Context>) -> Self {
-        Self(Arc::new(Inner { context, hub: Hub::default(), rights: admit::Rights::default() }))
+        let feeds = run::feeds(context.clone());
+        Self(Arc::new(Inner { context, hub: Hub::default(), feeds, rights: admit::Rights::default() }))
     }
 
     /// What the workers share.
@@ -58,6 +62,11 @@ impl Admin {
     /// Who watches what.
     pub fn hub(&self) -> &Hub {
         &self.0.hub
+    }
+
+    /// The runs that somebody watches.
+    pub fn feeds(&self) -> &Feeds {
+        &self.0.feeds
     }
 
     fn rights(&self) -> &admit::Rights {
@@ -131,7 +140,7 @@ fn is_origin_of(url: &str, origin: &str) -> bool {
 
 fn routes(admin: &Admin) -> Routes {
     use Access::{Public, SignedIn};
-    Routes::new(admin.clone())
+    let routes = Routes::new(admin.clone())
         .get(Public, "/admin/assets/{name}", assets::get)
         .get(Public, "/admin/sign-in", sign_in::show)
         .post(Public, "/admin/sign-in", sign_in::begin)
@@ -139,7 +148,8 @@ fn routes(admin: &Admin) -> Routes {
         .get(Public, "/admin/sign-in/link", sign_in::by_link)
         .post(SignedIn, "/admin/sign-out", sign_in::sign_out)
         .get(SignedIn, "/admin", board::show)
-        .get(SignedIn, "/admin/live", board::live)
+        .get(SignedIn, "/admin/live", board::live);
+    run::routes(routes)
 }
 
 /// Every route with its decision, for whoever checks them.

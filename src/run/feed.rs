@@ -26,11 +26,11 @@ use tracing::warn;
 
 use super::journal;
 use crate::agent::transcript::{Item, Transcript};
-use crate::agent::{self, Agent};
+use crate::agent::{self, Agent, Frames};
 use crate::context::Context;
 use crate::db;
 use crate::db::runs::Run;
-use crate::model::{RunId, Status, Usage};
+use crate::model::{Millis, Phase, RunId, Status, Usage};
 
 use store::Store;
 pub use store::{News, Now, Stored};
@@ -39,6 +39,10 @@ pub use store::{News, Now, Stored};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Shortest time between two looks at the row of a run, however much is committed.
 const ROW_EVERY: Duration = Duration::from_millis(100);
+/// How long a reader waits for a page to come back for the stream.
+const LINGER: Duration = Duration::from_secs(10);
+/// Bytes at the beginning of a journal among which the phases of the preparation stand: they come before everything else.
+const PHASES: u64 = 4 * 1024;
 /// Bytes of a journal that are read at a time.
 const CHUNK: usize = 256 * 1024;
 
@@ -141,6 +145,18 @@ impl Feeds {
     /// How many readers of journals were started so far.
     pub fn readers_started(&self) -> usize {
         self.started.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the reader of somebody at work who looked just now and may come back in a moment.
+    pub fn linger(&self, watcher: Watcher) {
+        let stop = self.context.stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(LINGER) => {}
+            }
+            drop(watcher);
+        });
     }
 
     fn begin(&self, run: Run, commits: watch::Receiver<u64>) -> Arc<Feed> {
@@ -445,7 +461,33 @@ pub async fn part(context: &Context, run: &Run, skip: usize, most: usize) -> Res
     Ok(Part { items, total })
 }
 
-/// The journals of a run as they lie on the bot's disk, one after the other; and whether there is any.
+/// Whether there is anything that a run's agent printed.
+pub async fn has_journal(context: &Context, run: RunId) -> bool {
+    tokio::fs::try_exists(journal::file(&context.config.home, run, 1)).await.unwrap_or(false)
+}
+
+/// When a run's preparation came to which phase, by the runner's clock.
+///
+/// # Errors
+/// A journal that is there cannot be read.
+pub async fn phases(context: &Context, run: RunId) -> std::io::Result<Vec<(Millis, Phase)>> {
+    let file = match File::open(journal::file(&context.config.home, run, 1)).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    let mut begin = Vec::new();
+    file.take(PHASES).read_to_end(&mut begin).await?;
+    let mut phases = Vec::new();
+    Frames::default().push(&begin, |frame| {
+        let phase = std::str::from_utf8(frame.text).ok().and_then(|text| text.parse().ok());
+        if let (b"p", Some(at), Some(phase)) = (frame.kind, frame.at, phase) {
+            phases.push((at, phase));
+        }
+    });
+    Ok(phases)
+}
+
+/// The journals of a run as they lie on the bot's disk, one after the other.
 pub fn raw(context: &Context, run: RunId) -> impl Stream<Item = std::io::Result<Bytes>> + Send + use<> {
     let home = context.config.home.clone();
     stream::try_unfold((1, None::<File>), move |(mut turn, mut file)| {

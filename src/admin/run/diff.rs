@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::admin::markdown::escape;
 use crate::git::diff::{Diff, FileDiff, How, Line};
+use crate::markup::escape;
 
 /// Bytes of HTML after which the lines of further files are left out.
 const MOST: usize = 3 * 1024 * 1024;
@@ -13,7 +13,7 @@ pub fn render(diff: &Diff) -> String {
     let mut out = String::new();
     for (n, file) in diff.files.iter().enumerate() {
         let full = out.len() > MOST;
-        let _ = write!(out, "<details class=\"file\" id=\"file-{}\"><summary>{}</summary>", n + 1, head(file));
+        let _ = write!(out, "<details class=\"diff\" id=\"file-{}\"><summary>{}</summary>", n + 1, head(file));
         match file.lines {
             None => out.push_str("<p>A binary file.</p>"),
             Some(_) if full => out.push_str("<p>The change is too large to be shown whole.</p>"),
@@ -23,7 +23,12 @@ pub fn render(diff: &Diff) -> String {
         out.push_str("</details>\n");
     }
     if diff.more > 0 || diff.cut {
-        let _ = writeln!(out, "<p>{} more files are not listed{}.</p>", diff.more, if diff.cut { ", perhaps more" } else { "" });
+        let _ = writeln!(
+            out,
+            "<p>{} more files are not listed{}.</p>",
+            diff.more,
+            if diff.cut { ", perhaps more" } else { "" }
+        );
     }
     out
 }
@@ -37,37 +42,36 @@ fn head(file: &FileDiff) -> String {
         How::Renamed => "renamed",
         How::Retyped => "of another type",
     };
-    let mut out = format!("<code>{}</code> <span class=\"badge {}\">{word}</span>", visible(&file.path), class(file.how));
+    let mut out =
+        format!("<code>{}</code> <span class=\"badge {}\">{word}</span>", visible(&file.path), class(file.how));
     if let Some(from) = &file.from {
-        let _ = write!(out, " <span class=\"about\">from <code>{}</code></span>", visible(from));
+        let _ = write!(out, " <span class=\"quiet\">from <code>{}</code></span>", visible(from));
     }
     if let Some((added, removed)) = file.lines {
-        let _ = write!(
-            out,
-            " <span class=\"added\">+{added}</span> <span class=\"removed\">−{removed}</span>"
-        );
+        let _ = write!(out, " <span class=\"number\">+{added} −{removed}</span>");
     }
     out
 }
 
 fn class(how: How) -> &'static str {
     match how {
-        How::Added | How::Copied => "added",
-        How::Deleted => "removed",
-        How::Modified | How::Renamed | How::Retyped => "changed",
+        How::Added | How::Copied => "good",
+        How::Deleted => "bad",
+        How::Modified | How::Renamed | How::Retyped => "calm",
     }
 }
 
 fn lines(out: &mut String, file: &FileDiff) {
-    out.push_str("<pre class=\"patch\" tabindex=\"0\">");
+    out.push_str("<pre tabindex=\"0\">");
     for hunk in &file.hunks {
-        let _ = writeln!(out, "<b>@@ −{} +{} @@ {}</b>", hunk.at.0, hunk.at.1, visible(&hunk.within));
+        let (old, new) = hunk.at;
+        let _ = write!(out, "<span class=\"at\">@@ −{old} +{new} @@ {}</span>", visible(&hunk.within));
         for line in &hunk.lines {
             let _ = match line {
-                Line::Same(text) => writeln!(out, " {}", visible(text)),
-                Line::Added(text) => writeln!(out, "<ins>+{}</ins>", visible(text)),
-                Line::Removed(text) => writeln!(out, "<del>-{}</del>", visible(text)),
-                Line::NoEnd => writeln!(out, "<i>no line end at the end of the file</i>"),
+                Line::Same(text) => write!(out, "<span> {}</span>", visible(text)),
+                Line::Added(text) => write!(out, "<span class=\"add\">+{}</span>", visible(text)),
+                Line::Removed(text) => write!(out, "<span class=\"del\">-{}</span>", visible(text)),
+                Line::NoEnd => write!(out, "<span class=\"at\">no line end at the end of the file</span>"),
             };
         }
     }
