@@ -98,6 +98,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
         policies: Recent::default(),
         issues: Recent::default(),
         pulls: Recent::default(),
+        creating: tokio::sync::Mutex::default(),
         address: OnceLock::new(),
         stop: stop.clone(),
         config: config.clone(),

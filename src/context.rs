@@ -58,6 +58,8 @@ pub struct Context {
     pub issues: Recent<(RepositoryId, Number), Issue>,
     /// What pull requests were like a moment ago.
     pub pulls: Recent<(RepositoryId, Number), PullRequest>,
+    /// Held by whoever has GitHub create an issue: one at a time.
+    pub creating: tokio::sync::Mutex<()>,
     /// Where HTTP is served, once it is.
     pub address: OnceLock<SocketAddr>,
     /// Ends the workers.

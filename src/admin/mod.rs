@@ -12,10 +12,15 @@ mod csrf;
 pub mod fault;
 mod headers;
 pub mod live;
+mod new_task;
 mod packed;
 pub mod person;
+mod repositories;
+mod rules;
 mod run;
 pub mod sign_in;
+mod thread_view;
+mod threads;
 pub mod view;
 
 use std::net::{IpAddr, SocketAddr};
@@ -140,7 +145,12 @@ fn is_origin_of(url: &str, origin: &str) -> bool {
 
 fn routes(admin: &Admin) -> Routes {
     use Access::{Public, SignedIn};
-    let routes = Routes::new(admin.clone())
+    let routes = Routes::new(admin.clone());
+    let routes = threads::routes(routes);
+    let routes = new_task::routes(routes);
+    let routes = repositories::routes(routes);
+    let routes = run::routes(routes);
+    routes
         .get(Public, "/admin/assets/{name}", assets::get)
         .get(Public, "/admin/sign-in", sign_in::show)
         .post(Public, "/admin/sign-in", sign_in::begin)
@@ -148,8 +158,7 @@ fn routes(admin: &Admin) -> Routes {
         .get(Public, "/admin/sign-in/link", sign_in::by_link)
         .post(SignedIn, "/admin/sign-out", sign_in::sign_out)
         .get(SignedIn, "/admin", board::show)
-        .get(SignedIn, "/admin/live", board::live);
-    run::routes(routes)
+        .get(SignedIn, "/admin/live", board::live)
 }
 
 /// Every route with its decision, for whoever checks them.

@@ -21,7 +21,7 @@ use super::Admin;
 use super::access::{Access, Routes};
 use super::fault::Fault;
 use super::person::Person;
-use super::view::{Badge, Frame, Safe, filters, page, short_run};
+use super::view::{Frame, Safe, filters, page, short_run};
 use crate::context::Context;
 use crate::db;
 use crate::db::lines::Line;
@@ -30,7 +30,7 @@ use crate::db::threads::Thread;
 use crate::inbox::by_hand;
 use crate::model::{Kind, Outcome, Repository, RunId, Status, uuid};
 use crate::run::feed::{self, Feeds, Now};
-use crate::run::{feed::Mark, snapshot};
+use crate::run::snapshot;
 use crate::trigger::command::Command;
 
 use given::GivenView;
@@ -129,6 +129,10 @@ struct RunPage {
 }
 
 impl RunPage {
+    fn short(run: &RunId) -> String {
+        short_run(run)
+    }
+
     fn can_cancel(&self) -> bool {
         self.scene.may_act && self.state.badge.status.is_live() && self.scene.run.cancel_at.is_none()
     }

@@ -17,6 +17,8 @@ pub mod runs;
 pub mod settings;
 pub mod sign_ins;
 pub mod snapshots;
+pub mod submissions;
+pub mod tasks;
 pub mod threads;
 pub mod triggers;
 
@@ -56,6 +58,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "decisions", include_str!("../../migrations/0005_decisions.sql")),
     (6, "line_continues", include_str!("../../migrations/0006_line_continues.sql")),
     (7, "sign_ins", include_str!("../../migrations/0007_sign_ins.sql")),
+    (10, "tasks", include_str!("../../migrations/0010_tasks.sql")),
 ];
 
 /// The open database: one writer, a few readers.

@@ -165,8 +165,11 @@ pub struct NewReport {
     pub payload: Payload,
 }
 
-/// Owes a report; one with the same key stays as it is.
+/// Owes a report; one with the same key stays as it is. Nothing is owed on a private task, of which GitHub knows nothing (B63).
 pub async fn owe(conn: &mut Conn, report: &NewReport, now: Millis) -> sqlx::Result<()> {
+    if report.number.is_private() {
+        return Ok(());
+    }
     sqlx::query(
         "insert into report (id, key, kind, repository_id, number, run_id, payload, urgency, created_at) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (key) do nothing",

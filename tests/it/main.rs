@@ -4,6 +4,7 @@
 
 mod agent_fails;
 mod agent_work;
+mod by_hand;
 mod cancel;
 mod cli;
 mod commands;
@@ -23,6 +24,8 @@ mod merged_meanwhile;
 mod over_ssh;
 mod page_access;
 mod page_board;
+mod page_repositories;
+mod page_threads;
 mod payloads;
 mod publishing;
 mod put_off;
@@ -42,6 +45,7 @@ mod ssh_task;
 mod sshd;
 mod states;
 mod sweep;
+mod tasks;
 mod tidy;
 mod timeline;
 mod who_may;

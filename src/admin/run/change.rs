@@ -7,7 +7,7 @@ use axum::response::Response;
 use super::super::Admin;
 use super::super::fault::Fault;
 use super::super::person::Person;
-use super::super::view::{Frame, Safe, page};
+use super::super::view::{Frame, Safe, filters, page};
 use super::{Scene, diff};
 use crate::git::diff as change;
 use crate::model::{Outcome, Sha};

@@ -139,7 +139,7 @@ fn html(news: &News, scene: &Scene) -> String {
     let mut html = String::new();
     if news.gap {
         html.push_str(&format!(
-            "<li class=\"step note\"><span class=\"at\"></span><div><a href=\"/admin/runs/{}?from=0\">Steps are left out here: show them from the first one</a></div></li>",
+            "<li class=\"step aside\"><span class=\"at\"></span><div><a href=\"/admin/runs/{}?from=0\">Steps are left out here: show them from the first one</a></div></li>",
             scene.run.id
         ));
     }

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::super::fault::Fault;
-use super::super::view::{Badge, Elapsed, Safe, filters};
+use super::super::view::{Badge, Elapsed, Safe, filters, short_run};
 use super::{Scene, steps};
 use crate::context::Context;
 use crate::db;
@@ -82,6 +82,10 @@ impl StateView {
             next_attempt: facts.next_attempt,
             links: links(context, scene, run).await?,
         })
+    }
+
+    fn short(run: &RunId) -> String {
+        short_run(run)
     }
 
     fn tokens(&self) -> Option<(i64, i64)> {

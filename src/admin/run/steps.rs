@@ -92,11 +92,11 @@ fn body(item: &Item) -> (&'static str, String) {
         }
         What::Phase(phase) => {
             let _ = write!(out, "<p>{}</p>", phase_words(*phase));
-            "note"
+            "aside"
         }
         What::Note(note) => {
             let _ = write!(out, "<p>{}</p>", escape(note));
-            "note"
+            "aside"
         }
         What::Plain(text) => {
             out.push_str(&output_block(text));
@@ -104,7 +104,7 @@ fn body(item: &Item) -> (&'static str, String) {
         }
         What::Answer => {
             out.push_str("<p>Hands in its answer</p>");
-            "note"
+            "aside"
         }
     };
     (kind, out)
