@@ -100,6 +100,12 @@ impl Watched {
         bell
     }
 
+    /// How many hold the bell of a run: each reads its journal for all who watch there.
+    pub fn readers(&self, run: RunId) -> usize {
+        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.get(&run).map_or(0, Weak::strong_count)
+    }
+
     /// The journal of a run has grown.
     pub fn ring(&self, run: RunId) {
         let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::ErrorKind;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -95,7 +94,6 @@ pub struct Feeds {
     context: Arc<Context>,
     render: Render,
     watched: Mutex<HashMap<RunId, Weak<Feed>>>,
-    started: AtomicUsize,
 }
 
 /// One run that somebody watches.
@@ -120,7 +118,7 @@ impl Feed {
 impl Feeds {
     /// Nobody watches yet.
     pub fn new(context: Arc<Context>, render: Render) -> Self {
-        Self { context, render, watched: Mutex::default(), started: AtomicUsize::default() }
+        Self { context, render, watched: Mutex::default() }
     }
 
     /// Watches a run, from `after` on or from the oldest item that is kept.
@@ -140,11 +138,6 @@ impl Feeds {
         });
         let news = feed.news.subscribe();
         Ok(Watcher { feed, news, mark: after.unwrap_or_default(), state: 0, stop: self.context.stop.clone() })
-    }
-
-    /// How many readers of journals were started so far.
-    pub fn readers_started(&self) -> usize {
-        self.started.load(Ordering::Relaxed)
     }
 
     /// Keeps the reader of somebody at work who looked just now and may come back in a moment.
@@ -168,7 +161,6 @@ impl Feeds {
             news: watch::Sender::new(0),
             _reader: stop.clone().drop_guard(),
         });
-        self.started.fetch_add(1, Ordering::Relaxed);
         let reader = Reader {
             bell: self.context.wake.watched.bell(id),
             context: self.context.clone(),

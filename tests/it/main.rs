@@ -25,6 +25,7 @@ mod over_ssh;
 mod page_access;
 mod page_board;
 mod page_repositories;
+mod page_run;
 mod page_threads;
 mod payloads;
 mod publishing;
