@@ -22,6 +22,7 @@ mod packed;
 pub mod person;
 mod repositories;
 mod rules;
+mod run;
 mod runs;
 mod settings;
 pub mod setup;
@@ -44,6 +45,7 @@ use axum::response::Redirect;
 use axum::routing::get;
 
 use crate::context::Context;
+use crate::run::feed::Feeds;
 use access::{Access, Declared, Routes};
 use fault::Fault;
 use headers::Headers;
@@ -56,13 +58,15 @@ pub struct Admin(Arc<Inner>);
 struct Inner {
     context: Arc<Context>,
     hub: Hub,
+    feeds: Feeds,
     rights: admit::Rights,
 }
 
 impl Admin {
     /// Pages of a running bot.
     pub fn new(context: Arc<Context>) -> Self {
-        Self(Arc::new(Inner { context, hub: Hub::default(), rights: admit::Rights::default() }))
+        let feeds = run::feeds(context.clone());
+        Self(Arc::new(Inner { context, hub: Hub::default(), feeds, rights: admit::Rights::default() }))
     }
 
     /// What the workers share.
@@ -73,6 +77,11 @@ impl Admin {
     /// Who watches what.
     pub fn hub(&self) -> &Hub {
         &self.0.hub
+    }
+
+    /// The runs that somebody watches.
+    pub fn feeds(&self) -> &Feeds {
+        &self.0.feeds
     }
 
     fn rights(&self) -> &admit::Rights {
@@ -165,6 +174,7 @@ fn routes(admin: &Admin) -> Routes {
         deliveries::routes,
         new_task::routes,
         repositories::routes,
+        run::routes,
         runs::routes,
         settings::routes,
         setup::routes,

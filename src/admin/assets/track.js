@@ -30,6 +30,12 @@
   document.addEventListener("change", (event) => { if (event.target.matches?.("[data-follow]")) toEnd(); });
   window.addEventListener("wheel", (event) => { if (event.deltaY < 0 && follows()) toggle().checked = false; }, { passive: true });
 
+  // What somebody has unfolded stays so when it is replaced.
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const was = [...event.detail.target.querySelectorAll("details")], next = event.detail.fragment.querySelectorAll("details");
+    next.forEach((details, at) => { if (was[at]?.open) details.open = true; });
+  });
+
   // A form is sent once, however often its button is pressed.
   document.addEventListener("submit", (event) => {
     const form = event.target;
