@@ -15,6 +15,7 @@ pub mod csv;
 mod deliveries;
 pub mod fault;
 mod headers;
+pub mod health;
 mod lists;
 pub mod live;
 mod new_task;
@@ -23,7 +24,9 @@ pub mod person;
 mod repositories;
 mod rules;
 mod run;
+mod runners;
 mod runs;
+mod said;
 mod settings;
 pub mod setup;
 pub mod sign_in;
@@ -172,9 +175,11 @@ fn routes(admin: &Admin) -> Routes {
     let pages: &[fn(Routes) -> Routes] = &[
         audit::routes,
         deliveries::routes,
+        health::routes,
         new_task::routes,
         repositories::routes,
         run::routes,
+        runners::routes,
         runs::routes,
         settings::routes,
         setup::routes,

@@ -53,6 +53,8 @@ pub async fn play(args: DemoArgs) -> Result<()> {
 async fn play_with(args: &DemoArgs, folder: &Path, sandbox: Sandbox, sim: &Sim) -> Result<()> {
     let running = app::start(config(folder, args.port, sandbox, sim)?, Clock::System).await?;
     sim.set_webhook_url(Some(&format!("http://{}/webhooks/github", running.address())));
+    // As `track serve` does, so that the pages of health and runners have something to say.
+    tokio::spawn(app::keep_watch(running.context().clone()));
     println!("  GitHub    {} (simulated)", sim.url());
     println!("  bot       http://{}", running.address());
     println!("  folder    {}\n", folder.display());
