@@ -4,6 +4,7 @@
 
 mod agent_fails;
 mod agent_work;
+mod browser;
 mod cancel;
 mod cli;
 mod commands;
@@ -41,4 +42,5 @@ mod states;
 mod sweep;
 mod tidy;
 mod timeline;
+mod titles;
 mod who_may;
