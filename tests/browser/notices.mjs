@@ -26,7 +26,7 @@ await play('notices', async (stage) => {
         const { pathname, hostname } = new URL(route.request().url());
         if (hostname === 'evil.invalid') return route.abort();
         if (pathname === '/bad.js') return route.fulfill({ contentType: 'text/javascript', body: "alert('hello'); throw new Error('thrown on purpose')" });
-        if (pathname !== '/') return route.fulfill({ status: 404 });
+        if (pathname !== '/') return route.fulfill({ status: 404, contentType: 'text/html', body: 'Not here' });
         return route.fulfill({ contentType: 'text/html', headers: { 'content-security-policy': `${POLICY}; style-src 'self'` }, body: PAGE });
     });
     await page.goto(stage.input.origins[0]);
