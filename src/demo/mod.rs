@@ -65,6 +65,9 @@ async fn play_with(args: &DemoArgs, folder: &Path, sandbox: Sandbox, sim: &Sim) 
 async fn tell_and_wait(args: &DemoArgs, sim: &Sim, runner: &Path) -> Result<()> {
     story::tell(sim, runner).await?;
     if !args.exit {
+        let issue = story::leave_an_issue(sim).await?;
+        println!("\nNow you: {PERSON} has opened one more issue. Put the label `track` on it and watch:");
+        println!("  {issue}");
         println!("\nThe pages stay up until you press Ctrl-C.");
         std::future::pending::<()>().await;
     }
