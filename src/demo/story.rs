@@ -19,7 +19,8 @@ const TITLE: &str = "Greet in French, too";
 const TEXT: &str = "`greetings.txt` has English, German and Spanish. Please add French.";
 
 const SECOND_TITLE: &str = "A script that prints one greeting";
-const SECOND_TEXT: &str = "I want to run `./greet.sh 2` and see the second line of `greetings.txt`, and a hint if I forget the number.";
+const SECOND_TEXT: &str =
+    "I want to run `./greet.sh 2` and see the second line of `greetings.txt`, and a hint if I forget the number.";
 
 /// Opens one more issue, for whoever watches to put the label on; gives its page.
 ///
