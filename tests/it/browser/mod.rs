@@ -4,7 +4,10 @@
 //! console, something that the page's policy refused, a request to elsewhere, a dialog, what axe-core finds, a page that is too wide.
 //! Pictures of every page are left in `target/screenshots`.
 
+mod demo;
+mod pages;
 mod simulator;
+mod vendored;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
