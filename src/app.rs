@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::admin;
+use crate::admin::{self, Admin};
 use crate::api::{self, ApiState};
 use crate::cli::AppFacts;
 use crate::config::{Config, RunnerConfig, merge_runners};
@@ -98,6 +98,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
         policies: Recent::default(),
         issues: Recent::default(),
         pulls: Recent::default(),
+        address: OnceLock::new(),
         stop: stop.clone(),
         config: config.clone(),
         db: db.clone(),
@@ -107,7 +108,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
 
     let (store, writer) = Store::spawn(db, clock, context.wake.inbox.clone());
     let health = HealthState::new(store.clone(), stop.clone(), health::collect_metrics()?);
-    let router = admin::router()
+    let router = admin::router(&Admin::new(context.clone()))
         .merge(webhook::router(IntakeState::new(&app.webhook_secret, store.clone())))
         .merge(health::router(health));
     let stops = stop.clone().drop_guard();
@@ -116,7 +117,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Running> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("TRACK_LISTEN: {} cannot be listened on", config.listen))?;
-    let address = listener.local_addr()?;
+    let address = *context.address.get_or_init(|| listener.local_addr().unwrap_or(config.listen));
     let serving = vec![tokio::spawn(http::serve(listener, router, Limits::default(), stop.clone())), socket];
     stops.disarm();
     let broken = CancellationToken::new();

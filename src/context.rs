@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,8 @@ pub struct Context {
     pub issues: Recent<(RepositoryId, Number), Issue>,
     /// What pull requests were like a moment ago.
     pub pulls: Recent<(RepositoryId, Number), PullRequest>,
+    /// Where HTTP is served, once it is.
+    pub address: OnceLock<SocketAddr>,
     /// Ends the workers.
     pub stop: CancellationToken,
 }

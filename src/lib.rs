@@ -17,6 +17,7 @@ pub mod github;
 pub mod http;
 pub mod inbox;
 pub mod logging;
+pub mod markup;
 pub mod model;
 pub mod queue;
 pub mod report;

@@ -15,10 +15,11 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 
+use crate::admin::sign_in;
 use crate::agent::BUILT_IN;
 use crate::cli::api::{
-    Added, Check, DecisionRow, DiscardRequest, Discarded, HostKey, HostKeyQuery, KeptCommit, PublicKey, Refusal,
-    Removed, RunRow, RunnerRow,
+    Added, Check, DecisionRow, DiscardRequest, Discarded, HostKey, HostKeyQuery, KeptCommit, LoginLink,
+    LoginLinkRequest, PublicKey, Refusal, Removed, RunRow, RunnerRow,
 };
 use crate::config::{Config, RunnerConfig, Transport};
 use crate::context::Context;
@@ -74,6 +75,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/reviews", post(reviews::ask))
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/discard", post(discard_thread))
+        .route("/api/v1/login-link", post(login_link))
         .with_state(state)
 }
 
@@ -460,6 +462,19 @@ async fn discard_thread(
     tx.commit().await?;
     state.files_to_go.notify_one();
     Ok(Json(Discarded { runs, runners }))
+}
+
+/// A link that signs an admin in to the page, for whoever may use this socket.
+async fn login_link(
+    State(state): State<ApiState>,
+    Json(asked): Json<LoginLinkRequest>,
+) -> Result<Json<LoginLink>, Refused> {
+    let Some(context) = &state.context else {
+        let why = "no server runs that could serve the page: start `track serve`, then ask again";
+        return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()));
+    };
+    let link = sign_in::link(context, asked.login.as_deref(), None).await?;
+    Ok(Json(LoginLink { url: link.url, login: link.login }))
 }
 
 async fn row(state: &ApiState, conn: &mut db::Conn, run: Run) -> Result<RunRow, Refused> {

@@ -238,6 +238,22 @@ pub struct DecisionRow {
     pub review_state: Option<String>,
 }
 
+/// Who wants a link to sign in by.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct LoginLinkRequest {
+    /// As whom; `None`: the first whom the configuration names, else the App's owner.
+    pub login: Option<String>,
+}
+
+/// A link that signs in once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoginLink {
+    /// The whole address.
+    pub url: String,
+    /// Login of whom it signs in; `None`: nobody by name.
+    pub login: Option<String>,
+}
+
 /// Why a request was refused.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Refusal {

@@ -18,6 +18,7 @@ mod demo;
 mod discard;
 mod doctor;
 mod log;
+mod login_link;
 mod review;
 mod runner;
 mod runs;
@@ -83,6 +84,10 @@ pub enum Command {
     /// Its runs are listed no longer, later agents are not told of them, and their files go from the runners as soon as those answer.
     /// Branches, pull requests and comments on GitHub stay. Refused while a run is live there.
     Discard(discard::DiscardArgs),
+    /// Print a link that signs you in to the admin page
+    ///
+    /// It works once, and for ten minutes. Whoever may use the bot's socket on this machine is an admin. A server must run.
+    LoginLink(login_link::LoginLinkArgs),
     /// Print the version
     Version,
 }
@@ -145,6 +150,11 @@ async fn dispatch(command: Command, program: &dyn Program) -> anyhow::Result<boo
             logging::init(&config.log, "warn")?;
             return review::run(args, &config, (&mut io::stdout(), &mut io::stderr())).await;
         }
+        Command::LoginLink(args) => {
+            let config = load(&cwd)?;
+            logging::init(&config.log, "warn")?;
+            login_link::run(args, &config).await?;
+        }
         Command::Discard(args) => {
             let config = load(&cwd)?;
             logging::init(&config.log, "warn")?;
@@ -181,15 +191,16 @@ mod tests {
         Usage: track <COMMAND>
 
         Commands:
-          serve    Run the bot: take webhooks, start runs, report on GitHub
-          demo     Play the whole story on this machine: issue, label, agent, pull request
-          doctor   Say what is missing, and how to get it
-          runner   Add, list, check, clean, reset and remove the machines that runs are executed on
-          runs     List runs, newest first
-          review   Review a pull request by its address
-          discard  Forget the history of an issue or pull request
-          version  Print the version
-          help     Print this message or the help of the given subcommand(s)
+          serve       Run the bot: take webhooks, start runs, report on GitHub
+          demo        Play the whole story on this machine: issue, label, agent, pull request
+          doctor      Say what is missing, and how to get it
+          runner      Add, list, check, clean, reset and remove the machines that runs are executed on
+          runs        List runs, newest first
+          review      Review a pull request by its address
+          discard     Forget the history of an issue or pull request
+          login-link  Print a link that signs you in to the admin page
+          version     Print the version
+          help        Print this message or the help of the given subcommand(s)
 
         Options:
           -h, --help     Print help
@@ -232,6 +243,8 @@ mod tests {
             "review https://github.com/octo/hello/pull/7",
             "review https://github.com/octo/hello/pull/7 --agent claude --model m --runner r --as mona --wait mind the numbers",
             "discard octo/hello#7",
+            "login-link",
+            "login-link --as mona",
             "version",
         ] {
             let words = ["track"].into_iter().chain(line.split(' '));

@@ -326,8 +326,10 @@ fn read_admins(sources: &Sources<'_>, mistakes: &mut Vec<Mistake>) -> Vec<String
     let logins = list.split(',').map(|login| login.trim().trim_start_matches('@')).filter(|login| !login.is_empty());
     logins
         .inspect(|login| {
-            if !is_login(login) {
-                let remedy = "write GitHub logins with commas between: octocat,hubot";
+            let is_team = login.split_once('/').is_some_and(|(org, team)| is_login(org) && is_login(team));
+            if !is_login(login) && !is_team {
+                let remedy =
+                    "write GitHub logins with commas between, or teams as org/team: octocat,hubot,octo-org/bot-admins";
                 mistakes.push(Mistake::new("TRACK_ADMINS", format!("has {login:?}, which is no GitHub login"), remedy));
             }
         })

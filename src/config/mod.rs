@@ -35,7 +35,7 @@ pub use runner::{check_root, is_host, is_host_key, is_name, is_user, merge_runne
 pub struct Config {
     /// The GitHub App, where one is configured; `track serve` needs it, see [`Config::app`].
     pub github: Option<GitHubConfig>,
-    /// Sign-in to the admin page; without it the page is not served.
+    /// Sign-in to the admin page through GitHub; without it the page is for the bot's own machine.
     pub sign_in: Option<SignInConfig>,
     /// State: database, keys, mirrors, journals.
     pub home: PathBuf,
@@ -47,7 +47,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How people reach the admin page, without a trailing slash; links in comments use it.
     pub public_url: Option<String>,
-    /// Logins who may use the admin page.
+    /// Who may do everything on the admin page: logins, and teams as `org/team`.
     pub admins: Vec<String>,
     /// `owner/*` or `owner/name` patterns of the repositories served; `None`: those of the App's owner.
     pub allow: Option<Vec<String>>,

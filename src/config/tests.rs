@@ -422,7 +422,7 @@ agent = "opus"
       TRACK_LISTEN is "3000"
         -> write address and port: 127.0.0.1:3000, or 0.0.0.0:3000 for all interfaces
       TRACK_ADMINS has "not a login", which is no GitHub login
-        -> write GitHub logins with commas between: octocat,hubot
+        -> write GitHub logins with commas between, or teams as org/team: octocat,hubot,octo-org/bot-admins
     "#);
 }
 

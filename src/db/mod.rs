@@ -4,6 +4,7 @@
 //! connection writes and a few read; write transactions begin IMMEDIATE, because an upgrade from reading to writing cannot wait.
 
 pub mod answered;
+pub mod board;
 pub mod cleanups;
 pub mod decisions;
 pub mod deliveries;
@@ -14,12 +15,15 @@ pub mod repositories;
 pub mod runners;
 pub mod runs;
 pub mod settings;
+pub mod sign_ins;
 pub mod snapshots;
 pub mod threads;
 pub mod triggers;
 
 use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -29,6 +33,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{Sqlite, Transaction};
+use tokio::sync::watch;
 
 /// The connection that every query function takes first.
 pub type Conn = SqliteConnection;
@@ -50,6 +55,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "snapshots", include_str!("../../migrations/0004_snapshots.sql")),
     (5, "decisions", include_str!("../../migrations/0005_decisions.sql")),
     (6, "line_continues", include_str!("../../migrations/0006_line_continues.sql")),
+    (7, "sign_ins", include_str!("../../migrations/0007_sign_ins.sql")),
 ];
 
 /// The open database: one writer, a few readers.
@@ -59,6 +65,38 @@ pub struct Db {
     readers: SqlitePool,
     /// Writes the log back, which must not keep the writer waiting.
     keeper: SqlitePool,
+    /// Counts the commits.
+    commits: Arc<watch::Sender<u64>>,
+}
+
+/// A writing transaction; dropped without a commit, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Tx {
+    inner: Transaction<'static, Sqlite>,
+    commits: Arc<watch::Sender<u64>>,
+}
+
+impl Tx {
+    /// Makes everything durable and tells whoever watches that something changed.
+    pub async fn commit(self) -> sqlx::Result<()> {
+        self.inner.commit().await?;
+        self.commits.send_modify(|count| *count += 1);
+        Ok(())
+    }
+}
+
+impl Deref for Tx {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.inner
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.inner
+    }
 }
 
 impl Db {
@@ -112,7 +150,7 @@ impl Db {
             .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        Ok(Self { writer, readers, keeper })
+        Ok(Self { writer, readers, keeper, commits: Arc::new(watch::Sender::new(0)) })
     }
 
     /// A connection for reading.
@@ -121,8 +159,14 @@ impl Db {
     }
 
     /// The one writing transaction; others wait for it. Nothing but SQL may happen before its commit.
-    pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    pub async fn begin(&self) -> Result<Tx> {
+        let inner = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Tx { inner, commits: self.commits.clone() })
+    }
+
+    /// Changes with each commit: pages that are being looked at are made anew then.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
     }
 
     /// Copies what was committed from the log into the database file, beside the writer and without stopping it.
@@ -183,6 +227,19 @@ fn json_or_null<T: serde::de::DeserializeOwned>(row: &Row, column: &str) -> sqlx
         .map(|text| serde_json::from_str(&text))
         .transpose()
         .map_err(|source| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(source) })
+}
+
+/// The pattern of `like … escape '\\'` for texts with these words in them, in lower case.
+fn contains(words: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in words.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
 }
 
 /// JSON text of a value of ours.

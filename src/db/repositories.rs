@@ -61,6 +61,38 @@ pub async fn of_installation(conn: &mut Conn, installation: InstallationId) -> s
     rows.iter().map(read).collect()
 }
 
+/// Every repository that the bot knows, by name.
+pub async fn all(conn: &mut Conn) -> sqlx::Result<Vec<Repository>> {
+    let rows = sqlx::query("select id, installation_id, owner, name from repository order by owner, name, id")
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// The repositories that are reached through any installation, by name.
+pub async fn installed(conn: &mut Conn) -> sqlx::Result<Vec<Repository>> {
+    let rows = sqlx::query(
+        "select id, installation_id, owner, name from repository where installation_id <> $1 order by owner, name, id",
+    )
+    .bind(NOT_INSTALLED)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// A repository of an owner that is reached through an installation.
+pub async fn of_owner(conn: &mut Conn, owner: &str) -> sqlx::Result<Option<Repository>> {
+    let row = sqlx::query(
+        "select id, installation_id, owner, name from repository where lower(owner) = lower($1) and installation_id <> $2 \
+         order by updated_at desc, id desc limit 1",
+    )
+    .bind(owner)
+    .bind(NOT_INSTALLED)
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| read(&row)).transpose()
+}
+
 /// The repositories for which nothing is at work or still to be looked after, and nothing was since a time.
 pub async fn at_rest_since(conn: &mut Conn, before: Millis) -> sqlx::Result<Vec<Repository>> {
     let rows = sqlx::query(

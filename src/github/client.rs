@@ -33,7 +33,7 @@ use crate::config::GitHubConfig;
 use crate::model::{Clock, InstallationId, Millis, Repository};
 
 /// Time to reach GitHub.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// Time for a whole call, the reply's body included.
 pub const LONGEST_CALL: Duration = Duration::from_secs(15);
 /// Largest reply that is read (T08). No compression is asked for, so this is the decoded size too.
@@ -48,7 +48,7 @@ pub(super) const GRAPHQL: &str = "/graphql";
 const API_VERSION: &str = "2022-11-28";
 /// How track names itself; GitHub answers nobody who does not
 /// (<https://docs.github.com/en/rest/using-the-rest-api/getting-started-with-the-rest-api#user-agent>).
-const AGENT: &str = concat!("track/", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("track/", env!("CARGO_PKG_VERSION"));
 /// A smaller difference between GitHub's clock and ours is latency.
 const SKEW_NOISE: Millis = 10_000;
 
@@ -63,6 +63,8 @@ pub enum As<'a> {
     Checks(&'a Repository),
     /// The same, by a token that may resolve review threads.
     Threads(&'a Repository),
+    /// The same, by a token that reads who is in the organization's teams.
+    Members(&'a Repository),
     /// Nobody: public data only.
     Nobody,
 }
@@ -72,7 +74,7 @@ impl As<'_> {
     fn caller(&self) -> Caller {
         match self {
             Self::App => Caller::App,
-            Self::Repository(repo) | Self::Checks(repo) | Self::Threads(repo) => Caller::of(repo),
+            Self::Repository(repo) | Self::Checks(repo) | Self::Threads(repo) | Self::Members(repo) => Caller::of(repo),
             Self::Nobody => Caller::Nobody,
         }
     }
@@ -272,6 +274,7 @@ impl GitHub {
             As::Repository(repo) => self.installed(repo, Access::Api, request).await,
             As::Checks(repo) => self.installed(repo, Access::Checks, request).await,
             As::Threads(repo) => self.installed(repo, Access::Threads, request).await,
+            As::Members(repo) => self.installed(repo, Access::Members, request).await,
         }
     }
 
@@ -396,7 +399,7 @@ fn transport(base: Uri) -> Octocrab {
 
 /// Whom to believe to be GitHub: the authorities that this machine trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`, for an Enterprise
 /// server may have its certificate from one that nobody else knows; git and curl read the same. A machine without any gets Mozilla's.
-fn trusting() -> HttpsConnectorBuilder<WantsSchemes> {
+pub(super) fn trusting() -> HttpsConnectorBuilder<WantsSchemes> {
     HttpsConnectorBuilder::new().with_native_roots().unwrap_or_else(|error| {
         tracing::warn!("this machine names no certificate authorities ({error}): Mozilla's are trusted; set SSL_CERT_FILE for others");
         HttpsConnectorBuilder::new().with_webpki_roots()

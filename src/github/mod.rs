@@ -9,11 +9,13 @@ pub mod checks;
 mod client;
 mod error;
 pub mod issues;
+pub mod oauth;
 mod path;
 pub mod permission;
 pub mod pulls;
 pub mod repos;
 pub mod reviews;
+pub mod teams;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -72,6 +72,8 @@ pub(super) enum Access {
     /// Resolving review threads: GitHub wants `contents: write` for it, though it touches no file
     /// (<https://github.com/orgs/community/discussions/44650>).
     Threads,
+    /// Who is in a team, where the page's allow-list names teams: the only thing for which the App need be granted it.
+    Members,
 }
 
 impl Access {
@@ -83,6 +85,7 @@ impl Access {
             Self::GitWrite => json!({ "contents": "write" }),
             Self::Checks => json!({ "checks": "read", "metadata": "read" }),
             Self::Threads => json!({ "contents": "write", "metadata": "read", "pull_requests": "write" }),
+            Self::Members => json!({ "members": "read", "metadata": "read" }),
         }
     }
 }

@@ -107,7 +107,8 @@ pub async fn review(context: &Context, wanted: &Wanted) -> Result<Queued, NotQue
 
 /// Login of who asks: the one that is given, else the first whom the configuration names.
 fn requester<'a>(config: &'a Config, given: Option<&'a str>) -> Result<&'a str, String> {
-    let named = given.or_else(|| config.admins.iter().chain(&config.main_user).map(String::as_str).next());
+    let people = config.admins.iter().filter(|named| !named.contains('/'));
+    let named = given.or_else(|| people.chain(&config.main_user).map(String::as_str).next());
     named.map(|login| login.trim_start_matches('@')).filter(|login| !login.is_empty()).ok_or_else(|| {
         "nobody is named who asks for the review: say --as LOGIN, or set TRACK_ADMINS, or main_user in track.toml"
             .to_owned()

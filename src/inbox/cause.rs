@@ -1,11 +1,9 @@
 //! What a decision comes from: something that GitHub told of, or a request of the operator's.
 
-use sqlx::{Sqlite, Transaction};
-
 use super::Trouble;
 use crate::context::Context;
-use crate::db;
 use crate::db::deliveries::{Delivery, NewDelivery};
+use crate::db::{self, Tx};
 use crate::model::Millis;
 
 /// What a decision comes from.
@@ -35,7 +33,7 @@ impl Cause<'_> {
     }
 
     /// Begins the transaction that writes what comes of it; with the number of the delivery that is handled in it.
-    pub async fn begin(&self, context: &Context) -> Result<(Transaction<'static, Sqlite>, i64), Trouble> {
+    pub async fn begin(&self, context: &Context) -> Result<(Tx, i64), Trouble> {
         let mut tx = context.db.begin().await?;
         let seq = match self {
             Self::Delivery(delivery) => delivery.seq,

@@ -10,6 +10,7 @@ mod marker;
 mod session;
 mod state;
 mod usage;
+mod visitor;
 
 pub use ask::{Account, Ask, Kind, Lane, Pin, Place, Reaction, RepoName, Repository, ReviewPrompt};
 pub use clock::{Clock, Millis, date_time};
@@ -19,3 +20,4 @@ pub use marker::{MarkerKey, looks_marked};
 pub use session::Session;
 pub use state::{Kept, LineState, Outcome, Phase, Reason, Status};
 pub use usage::Usage;
+pub use visitor::{Role, Via};

@@ -18,7 +18,6 @@ mod git;
 mod git_http;
 mod json;
 mod look;
-mod markup;
 mod owners;
 mod pages;
 mod pushes;

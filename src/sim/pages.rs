@@ -5,9 +5,9 @@ use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse as _, Response};
 
 use super::json::state;
-use super::markup::{self, escape, html};
 use super::world::{Issue, IssueReaction, Pull, Repository, Review, ReviewComment, World, stamp};
 use super::{Inner, git};
+use crate::markup::{self, escape, html};
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--line:#8884}

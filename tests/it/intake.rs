@@ -368,7 +368,7 @@ async fn nothing_is_acknowledged_while_another_holds_the_database() {
     assert_eq!(intake.get("/healthz").await.0, StatusCode::OK, "the process itself is well");
     assert_eq!(intake.stored().await, ["before"]);
 
-    lock.rollback().await.unwrap();
+    drop(lock);
     // The writer may still be asleep in SQLite's wait for the lock.
     let back = async { while intake.deliver("after", "{}").await != StatusCode::ACCEPTED {} };
     timeout(PATIENCE, back).await.unwrap();
@@ -489,7 +489,7 @@ async fn a_stop_commits_what_was_let_in() {
         // All fifty are in the queue, or in the hands of the writer, which waits for the lock.
         () = std::future::ready(()) => intake.store.stop(),
     }
-    lock.rollback().await.unwrap();
+    drop(lock);
     assert_eq!(timeout(PATIENCE, putting).await.unwrap(), [Ok(()); 50]);
     timeout(PATIENCE, intake.writer).await.unwrap().unwrap();
     assert_eq!(intake.store.put(delivery(50)).await, Err(NotStored::Stopping));

@@ -21,6 +21,8 @@ mod layers;
 mod life;
 mod merged_meanwhile;
 mod over_ssh;
+mod page_access;
+mod page_board;
 mod payloads;
 mod publishing;
 mod put_off;

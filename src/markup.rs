@@ -1,4 +1,4 @@
-//! Comments as HTML for the pages: CommonMark without any HTML of its own, so that a hostile comment stays text.
+//! What people and agents wrote as HTML: CommonMark without any HTML of its own, so that hostile text stays text.
 
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
@@ -7,7 +7,7 @@ const HARMLESS: [&str; 10] =
     ["<details>", "</details>", "<summary>", "</summary>", "<sub>", "</sub>", "<br>", "<br/>", "<kbd>", "</kbd>"];
 
 /// Text made harmless within HTML and its attributes.
-pub(super) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -24,7 +24,7 @@ pub(super) fn escape(text: &str) -> String {
 
 /// Markdown as HTML: paragraphs, lists, code, quotes, tables, links to web pages. Line ends break lines, as in GitHub's
 /// comments; HTML comments disappear.
-pub(super) fn html(markdown: &str) -> String {
+pub fn html(markdown: &str) -> String {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     let mut html = String::new();
     for event in Parser::new_ext(markdown, options) {

@@ -1,0 +1,78 @@
+// What the server cannot do: keep relative times right, keys, and following live output. Everything works without it.
+"use strict";
+(() => {
+  const relative = (ms) => {
+    const s = Math.floor(Math.abs(ms) / 1000), ahead = ms < 0;
+    if (s < 10) return ahead ? "in a moment" : "just now";
+    const [n, unit] = s < 60 ? [s, "s"] : s < 3600 ? [Math.floor(s / 60), "min"] : s < 86400 ? [Math.floor(s / 3600), "h"]
+      : s < 172800 ? [1, "day"] : [Math.floor(s / 86400), "days"];
+    return ahead ? `in ${n} ${unit}` : `${n} ${unit} ago`;
+  };
+  const span = (ms) => {
+    const s = Math.floor(Math.max(ms, 0) / 1000);
+    if (s < 60) return `${s} s`;
+    if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+    if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} min`;
+    return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`;
+  };
+  const put = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+  const times = () => document.querySelectorAll("time[datetime]").forEach((t) => put(t, relative(Date.now() - Date.parse(t.dateTime))));
+  const spans = () => document.querySelectorAll("[data-since]").forEach((e) => put(e, span(Date.now() - Number(e.dataset.since))));
+  setInterval(spans, 1000);
+  setInterval(times, 10000);
+  document.addEventListener("htmx:afterSwap", () => { times(); spans(); });
+
+  // Following: the newest output stays in sight until somebody scrolls up or switches it off.
+  const toggle = () => document.querySelector("[data-follow]");
+  const follows = () => toggle()?.checked;
+  const toEnd = () => { if (follows()) window.scrollTo({ top: document.documentElement.scrollHeight }); };
+  document.addEventListener("htmx:afterSwap", (event) => { if (event.target.closest?.("[data-log]")) toEnd(); });
+  document.addEventListener("change", (event) => { if (event.target.matches?.("[data-follow]")) toEnd(); });
+  window.addEventListener("wheel", (event) => { if (event.deltaY < 0 && follows()) toggle().checked = false; }, { passive: true });
+
+  // A form is sent once, however often its button is pressed.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post") return;
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "yes";
+    document.querySelectorAll("button").forEach((b) => { if (b.form === form) b.setAttribute("aria-busy", "true"); });
+  });
+  window.addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((f) => {
+    delete f.dataset.sent;
+    document.querySelectorAll("button[aria-busy]").forEach((b) => b.removeAttribute("aria-busy"));
+  }));
+
+  // Copying.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-copy]");
+    if (!button) return;
+    const text = document.querySelector(button.dataset.copy)?.textContent ?? "";
+    navigator.clipboard?.writeText(text.trim()).then(() => { button.textContent = "Copied"; });
+  });
+
+  // Keys.
+  const ways = { b: "/admin", r: "/admin/runs", u: "/admin/usage", m: "/admin/runners", h: "/admin/health" };
+  const entries = () => [...document.querySelectorAll("[data-list] > * a[id], [data-list] > tr a")].filter((a, i, all) =>
+    all.findIndex((b) => b.closest("[data-list] > *") === a.closest("[data-list] > *")) === i);
+  let went = 0;
+  document.addEventListener("keydown", (event) => {
+    const at = event.target;
+    if (event.ctrlKey || event.metaKey || event.altKey || at.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName)) return;
+    const keys = document.getElementById("keys");
+    if (keys.open) return;
+    const key = event.key;
+    if (Date.now() - went < 1500 && ways[key]) { went = 0; location.href = ways[key]; return; }
+    went = 0;
+    if (key === "?") keys.showModal();
+    else if (key === "g") went = Date.now();
+    else if (key === "n") location.href = "/admin/new";
+    else if (key === "/") document.querySelector("[data-filter]")?.focus();
+    else if (key === "f" && toggle()) { toggle().checked = !toggle().checked; toEnd(); }
+    else if (key === "j" || key === "k") {
+      const list = entries(), now = list.indexOf(document.activeElement);
+      list[key === "j" ? Math.min(now + 1, list.length - 1) : Math.max(now - 1, 0)]?.focus();
+    } else return;
+    event.preventDefault();
+  });
+})();

@@ -1,0 +1,195 @@
+//! Pages that change while somebody looks: one stream of server-sent events per page.
+//!
+//! A page is made of named parts. Whoever watches the same page with the same rights shares one topic: after a commit its parts are made
+//! anew once, and each watcher is sent those that are not what it has. What it has stands in the id of the event, so a browser that comes
+//! back with `Last-Event-ID` misses nothing and gets nothing twice
+//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use tokio::sync::watch;
+
+use super::Admin;
+use super::fault::Fault;
+
+/// Commits come in bursts: so long is waited for the rest of one.
+const SETTLE: Duration = Duration::from_millis(40);
+/// A page that is slow to make is made less often: it takes at most this part of the time.
+const SHARE: u32 = 5;
+/// A stream ends after so long and the browser comes back, so that nobody keeps looking who may not any more.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// So often a quiet stream says that it is alive: proxies cut those that do not.
+const ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// A part of a page, as it replaces the inner HTML of the element with `sse-swap="<name>"`.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its name.
+    pub name: &'static str,
+    /// Its HTML.
+    pub html: Arc<str>,
+    hash: u32,
+}
+
+impl Part {
+    /// A part of what a template makes.
+    pub fn new(name: &'static str, html: String) -> Self {
+        let mut hasher = DefaultHasher::new();
+        html.hash(&mut hasher);
+        // Half of it: it tells versions of one part from each other, nothing more.
+        let hash = (hasher.finish() >> 32) as u32;
+        Self { name, html: html.into(), hash }
+    }
+}
+
+/// What a page was sent: the id of its newest event, and `v` in the address of the stream of a page just made.
+pub fn version(parts: &[Part]) -> String {
+    parts.iter().map(|part| format!("{:08x}", part.hash)).collect::<Vec<_>>().join(".")
+}
+
+type Parts = Arc<Vec<Part>>;
+/// Makes the parts of a page.
+pub type Make = Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<Part>, Fault>> + Send + Sync>;
+
+/// The topics that somebody watches.
+#[derive(Default)]
+pub struct Hub(Mutex<HashMap<String, watch::Sender<Parts>>>);
+
+impl Hub {
+    fn topics(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Parts>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many topics somebody watches.
+    pub fn len(&self) -> usize {
+        self.topics().len()
+    }
+
+    /// Whether nobody watches anything.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The stream of a page: `key` names the page and what of it depends on who looks ([`super::person::Person::view_key`]).
+pub async fn stream(
+    admin: &Admin,
+    key: String,
+    headers: &HeaderMap,
+    shown: Option<&str>,
+    make: Make,
+) -> Result<Response, Fault> {
+    let watched = admin.hub().topics().get(&key).map(watch::Sender::subscribe);
+    let watching = match watched {
+        Some(watching) => watching,
+        None => {
+            // Before anything is made, so that no commit is missed between.
+            let commits = admin.context().db.commits();
+            let first = Arc::new(make().await?);
+            let (topic, watching) = match admin.hub().topics().entry(key.clone()) {
+                Entry::Occupied(there) => (None, there.get().subscribe()),
+                Entry::Vacant(place) => {
+                    let (sender, watching) = watch::channel(first);
+                    place.insert(sender.clone());
+                    (Some(sender), watching)
+                }
+            };
+            if let Some(topic) = topic {
+                tokio::spawn(keep(admin.clone(), key, topic, commits, make));
+            }
+            watching
+        }
+    };
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).or(shown);
+    let has: Vec<u32> =
+        last.unwrap_or_default().split('.').map(|hash| u32::from_str_radix(hash, 16).unwrap_or(0)).collect();
+    Ok(events(admin, changes(watching, has)))
+}
+
+/// Makes the parts anew after each commit until nobody watches any more.
+async fn keep(admin: Admin, key: String, topic: watch::Sender<Parts>, mut commits: watch::Receiver<u64>, make: Make) {
+    let stop = admin.context().stop.clone();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = topic.closed() => {
+                let mut topics = admin.hub().topics();
+                // Somebody may have come just now.
+                if topic.receiver_count() == 0 {
+                    topics.remove(&key);
+                    return;
+                }
+                continue;
+            }
+            changed = commits.changed() => if changed.is_err() { break },
+        }
+        tokio::time::sleep(SETTLE).await;
+        commits.mark_unchanged();
+        let began = Instant::now();
+        match make().await {
+            Ok(parts) => {
+                topic.send_if_modified(|shown| {
+                    let is_new = version(shown) != version(&parts);
+                    if is_new {
+                        *shown = Arc::new(parts);
+                    }
+                    is_new
+                });
+            }
+            Err(fault) => tracing::debug!("a page that is watched cannot be made: {}", fault.told()),
+        }
+        tokio::time::sleep(began.elapsed() * SHARE).await;
+    }
+    admin.hub().topics().remove(&key);
+}
+
+/// What somebody who has these versions does not have yet, part by part.
+fn changes(watching: watch::Receiver<Parts>, has: Vec<u32>) -> impl Stream<Item = Event> {
+    stream::unfold((watching, has), async |(mut watching, mut has)| {
+        loop {
+            let parts = watching.borrow_and_update().clone();
+            has.resize(parts.len(), 0);
+            let new = parts.iter().zip(&has).position(|(part, has)| part.hash != *has);
+            if let Some(at) = new {
+                let part = &parts[at];
+                has[at] = part.hash;
+                let id: Vec<String> = has.iter().map(|hash| format!("{hash:08x}")).collect();
+                let event = Event::default().event(part.name).id(id.join(".")).data(&*part.html);
+                // There may be more new parts, so the next look is at the same state.
+                watching.mark_changed();
+                return Some((event, (watching, has)));
+            }
+            if watching.changed().await.is_err() {
+                return None;
+            }
+        }
+    })
+}
+
+/// Sends events until they end, the bot stops, or the browser has to come back.
+pub fn events(admin: &Admin, events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let stop = admin.context().stop.clone();
+    let over = async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(LONGEST) => {}
+        }
+    };
+    // A browser comes back a second after a stream has ended.
+    let first = stream::iter([Event::default().retry(Duration::from_secs(1)).comment("watching")]);
+    let all = first.chain(events).take_until(Box::pin(over)).map(Ok::<_, Infallible>);
+    let mut answer = Sse::new(all).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)).into_response();
+    // nginx would collect events otherwise.
+    answer.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+    answer
+}
