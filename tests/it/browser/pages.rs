@@ -59,7 +59,8 @@ async fn pages(world: &World) -> Vec<Value> {
     let delivery = world.sim.deliveries().last().map(|delivery| delivery.guid.clone());
     let mut pages = Vec::new();
     for route in admin::declared(&Admin::new(context.clone())) {
-        let is_page = route.method == "GET" && !route.path.ends_with("/live") && !route.path.starts_with("/admin/assets");
+        let is_page =
+            route.method == "GET" && !route.path.ends_with("/live") && !route.path.starts_with("/admin/assets");
         // What signs in or out is for a test of its own.
         if !is_page || route.path.starts_with("/admin/sign-in/") {
             continue;
