@@ -177,3 +177,16 @@ async fn a_run_is_watched_and_canceled() {
     let run = world.runs().await.remove(0);
     assert_eq!(run.outcome.map(|outcome| outcome.as_str()), Some("canceled"));
 }
+
+#[tokio::test]
+async fn a_machine_is_added() {
+    let world = World::over_ssh_with(|config| config.runners.clear()).await;
+    let sshd = world.sshd.as_ref().expect("a real sshd");
+    let more = json!({ "host": "127.0.0.1", "port": sshd.port, "user": sshd.user });
+    play("runner", with(stage(&world).await, more), async |what, line| {
+        assert_eq!(what, "let the bot in");
+        sshd.authorize(line.as_str().expect("a line"));
+        Value::Null
+    })
+    .await;
+}
