@@ -139,7 +139,7 @@ async fn subject(
     Ok(Effect { reason: what.to_owned(), detail, rings })
 }
 
-/// Where the App is installed changed: without it nothing can be published, so what is live there ends.
+/// Where the App is installed changed: what it reaches is known from then on; without it nothing can be published, so what is live there ends.
 pub(super) async fn installation(
     context: &Context,
     delivery: &Delivery,
@@ -171,6 +171,11 @@ pub(super) async fn installation(
     };
     let what = format!("the App on {}: {word}", installation.account.login);
     let mut tx = context.db.begin().await?;
+    let is_reached = matches!(installation.change, InstallationChange::Created | InstallationChange::Added);
+    for (id, name) in installation.repositories.iter().filter(|_| is_reached) {
+        let repository = Repository { id: *id, installation: Some(installation.id), name: name.clone() };
+        db::repositories::upsert(&mut tx, &repository, delivery.received_at).await?;
+    }
     let rings = end_all(&mut tx, context, (delivery, envelope), &lost, (word, &what)).await?;
     tx.commit().await?;
     forget_tokens(context, &lost).await?;
