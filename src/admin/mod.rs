@@ -155,7 +155,8 @@ fn routes(admin: &Admin) -> Routes {
         .post(SignedIn, "/admin/sign-out", sign_in::sign_out)
         .get(SignedIn, "/admin", board::show)
         .get(SignedIn, "/admin/live", board::live);
-    let pages: [fn(Routes) -> Routes; 6] = [audit::routes, deliveries::routes, runs::routes, settings::routes, setup::routes, usage::routes];
+    let pages: [fn(Routes) -> Routes; 6] =
+        [audit::routes, deliveries::routes, runs::routes, settings::routes, setup::routes, usage::routes];
     pages.into_iter().fold(routes, |routes, page| page(routes))
 }
 

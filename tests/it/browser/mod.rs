@@ -6,6 +6,7 @@
 
 mod demo;
 mod pages;
+mod setup;
 mod simulator;
 mod vendored;
 

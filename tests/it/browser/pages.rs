@@ -2,10 +2,14 @@
 
 use serde_json::{Value, json};
 use track::admin::{self, Admin, sign_in};
-use track::model::{Millis, Number, Status};
+use track::config::SignInConfig;
+use track::db::Db;
+use track::model::{Millis, Status};
+use track::sim::{AppSettings, Role};
 
 use super::{nobody, play};
-use crate::harness::{MAINTAINER, REPO, World};
+use crate::harness::crowd::Crowd;
+use crate::harness::{MAINTAINER, REPO, STRANGER, World};
 use crate::titles::hostile_titles;
 
 const MINUTE: Millis = 60_000;
@@ -132,7 +136,7 @@ async fn the_first_page_is_light_and_changes_show_at_once() {
     play("weight", with(stage(&world).await, more), async |what, title| {
         assert_eq!(what, "a change");
         let mut tx = world.db().begin().await.expect("a transaction");
-        sqlx::query("UPDATE runs SET ask = json_set(ask, '$.title', $1) WHERE id = $2")
+        sqlx::query("UPDATE run SET ask = json_set(ask, '$.title', $1) WHERE id = $2")
             .bind(title.as_str().expect("a title"))
             .bind(run.id.to_string())
             .execute(&mut *tx)
@@ -189,4 +193,105 @@ async fn a_machine_is_added() {
         Value::Null
     })
     .await;
+}
+
+// T42, T43
+#[tokio::test]
+async fn people_sign_in_through_github() {
+    let world = World::with(|config| {
+        let app = AppSettings::new("x".into());
+        config.sign_in = Some(SignInConfig { client_id: app.client_id, client_secret: app.client_secret });
+        config.admins = vec![MAINTAINER.to_owned()];
+    })
+    .await;
+    world.sim.set_callback_url(&format!("{}/admin/sign-in/callback", base(&world)));
+    world.sim.add_user("willa");
+    world.sim.set_role(REPO, "willa", Role::Write).expect("a role");
+    world.work_on("Say hello", "").await;
+    let run = world.runs().await.remove(0).id;
+    let more = json!({ "run": run, "admin": MAINTAINER, "writer": "willa", "stranger": STRANGER });
+    play("sign-in", with(stage(&world).await, more), nobody).await;
+}
+
+/// Puts titles, and whatever else people and agents write, into runs of a database that nobody has opened; gives the runs, one for each title.
+async fn deface(db: &Db, titles: &[String]) -> Vec<(String, String)> {
+    let mut tx = db.begin().await.expect("a transaction");
+    // Nobody is to go on with them.
+    sqlx::query("UPDATE run SET outcome = 'canceled', done_at = queued_at WHERE outcome IS NULL")
+        .execute(&mut *tx)
+        .await
+        .expect("they are over");
+    sqlx::query("UPDATE run SET status = 'done', done_at = coalesce(done_at, queued_at)")
+        .execute(&mut *tx)
+        .await
+        .expect("done");
+    let runs: Vec<(String, String, String, Option<String>)> =
+        sqlx::query_as("SELECT id, thread_id, ask, answer FROM run ORDER BY id")
+            .fetch_all(&mut *tx)
+            .await
+            .expect("runs");
+    assert!(runs.len() >= titles.len());
+    let mut all = Vec::new();
+    for (n, (run, thread, ask, answer)) in runs.into_iter().enumerate() {
+        let title = &titles[n % titles.len()];
+        let mut ask: Value = serde_json::from_str(&ask).expect("an ask");
+        for field in ["title", "body", "instructions"] {
+            ask[field] = json!(title);
+        }
+        let answer = answer.map(|answer| {
+            let mut answer: Value = serde_json::from_str(&answer).expect("an answer");
+            for field in ["summary", "pull_request_title", "body"] {
+                if answer.get(field).is_some() {
+                    answer[field] = json!(title);
+                }
+            }
+            answer.to_string()
+        });
+        sqlx::query("UPDATE run SET ask = $1, answer = $2, detail = $3, progress = $3 WHERE id = $4")
+            .bind(ask.to_string())
+            .bind(answer)
+            .bind(title)
+            .bind(&run)
+            .execute(&mut *tx)
+            .await
+            .expect("a run");
+        sqlx::query("UPDATE decision SET detail = $1, actor = $1 WHERE run_id = $2")
+            .bind(title)
+            .bind(&run)
+            .execute(&mut *tx)
+            .await
+            .expect("its decisions");
+        all.push((run, thread));
+    }
+    tx.commit().await.expect("committed");
+    all
+}
+
+// T24
+#[tokio::test]
+async fn hostile_texts_run_on_no_page() {
+    let mut world = World::new().await;
+    world.stop().await;
+    let titles = hostile_titles();
+    let db = Db::open(&world.config.database_url).await.expect("the database");
+    let many = titles.len();
+    let crowd = Crowd { runs: many, threads: many, repositories: 4, idle_deliveries: 0, ..Crowd::default() };
+    crowd.fill(&db, world.clock.now()).await.expect("a crowd");
+    let runs = deface(&db, &titles).await;
+    db.close().await;
+    world.start().await;
+
+    let base = base(&world);
+    let list = |path: &str, titles: &[String]| json!({ "url": format!("{base}{path}"), "titles": titles });
+    let mut lists = vec![list("/admin/runs", &titles)];
+    lists.extend(["/admin/audit", "/admin/deliveries"].map(|path| list(path, &[])));
+    let mut pages = vec![list("/admin", &[]), list("/admin/usage", &[])];
+    // Of the single pages a part will do: they come out of the same templates.
+    for (n, (run, thread)) in runs.iter().enumerate().step_by(7) {
+        let title = std::slice::from_ref(&titles[n]);
+        pages.push(list(&format!("/admin/runs/{run}"), title));
+        pages.push(list(&format!("/admin/threads/{thread}"), title));
+    }
+    let more = json!({ "pages": pages, "lists": lists });
+    play("hostile", with(stage(&world).await, more), nobody).await;
 }
