@@ -4,6 +4,7 @@
 
 mod agent_fails;
 mod agent_work;
+mod browser;
 mod by_hand;
 mod cancel;
 mod cli;
@@ -57,4 +58,5 @@ mod sweep;
 mod tasks;
 mod tidy;
 mod timeline;
+mod titles;
 mod who_may;
