@@ -342,6 +342,7 @@ impl Base {
             policies: Recent::default(),
             issues: Recent::default(),
             pulls: Recent::default(),
+            creating: tokio::sync::Mutex::default(),
             address: OnceLock::new(),
             stop: stop.clone(),
             config: config.clone(),

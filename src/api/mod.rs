@@ -256,7 +256,7 @@ async fn discard_thread(
     State(state): State<ApiState>,
     Json(asked): Json<DiscardRequest>,
 ) -> Result<Json<Discarded>, Refused> {
-    let place = format!("{}#{}", asked.repository, asked.number);
+    let place = asked.number.named_in(&asked.repository.to_string());
     let nothing =
         || Refused(StatusCode::NOT_FOUND, format!("no run is kept of {place}, so there is nothing to discard"));
     let now = state.clock.now();

@@ -235,6 +235,11 @@ pub async fn seq_of(conn: &mut Conn, id: &str) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar("select seq from delivery where id = $1").bind(id).fetch_optional(conn).await
 }
 
+/// The checksum of the delivery with this id, if there is one.
+pub async fn sha256_of(conn: &mut Conn, id: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("select sha256 from delivery where id = $1").bind(id).fetch_optional(conn).await
+}
+
 /// How many deliveries wait, and the time at which the oldest of them came.
 pub async fn backlog(conn: &mut Conn) -> sqlx::Result<(i64, Option<Millis>)> {
     let row = sqlx::query("select count(*) as waiting, min(received_at) as oldest from delivery where status = 'new'")

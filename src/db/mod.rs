@@ -24,6 +24,8 @@ pub mod runs;
 pub mod settings;
 pub mod sign_ins;
 pub mod snapshots;
+pub mod submissions;
+pub mod tasks;
 pub mod threads;
 pub mod triggers;
 pub mod usage;
@@ -68,6 +70,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "sign_ins", include_str!("../../migrations/0007_sign_ins.sql")),
     (8, "lists", include_str!("../../migrations/0008_lists.sql")),
     (9, "drains", include_str!("../../migrations/0009_drains.sql")),
+    (10, "tasks", include_str!("../../migrations/0010_tasks.sql")),
 ];
 
 /// The open database: one writer, a few readers.

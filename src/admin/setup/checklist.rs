@@ -235,12 +235,15 @@ mod tests {
         let facts = Facts {
             installed: vec![repository("octo/hello"), repository("acme/site")],
             runners: vec!["build-1".to_owned()],
-            run: Some((RunId::default(), Badge { status: Status::Done, outcome: Some(Outcome::Succeeded) })),
+            run: Some((
+                "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+                Badge { status: Status::Done, outcome: Some(Outcome::Succeeded) },
+            )),
             ..facts()
         };
         let list = List::new(facts, 61_000);
         assert_eq!((list.done(), list.first_served()), (5, Some("octo/hello")));
-        insta::assert_snapshot!(words(&list.render().unwrap()), @r#"5 of 5 steps are done. 1. Create the App done [https://github.com/apps/track-octo] track-octo of octo, on https://github.com. 2. Install it done It reaches 2 repositories. Choose others on GitHub 3. Pick repositories done Served are the repositories of octo. allow in track.toml names others, or fewer: allow = ["owner/*", "org/repo"] , and the bot is started again. octo/hello served acme/site not served acme/site does not belong to the App&#39;s owner; `allow` in track.toml can add it 4. Add a machine for the agents done build-1. [/admin/runners] Health and checks 5. Run a first issue done The newest run: [/admin/runs/01M8FG57GNGFVDBQCC0K6A6G3K] succeeded . Everything that is at work stands on the [/admin] board ."#);
+        insta::assert_snapshot!(words(&list.render().unwrap()), @r#"5 of 5 steps are done. 1. Create the App done [https://github.com/apps/track-octo] track-octo of octo, on https://github.com. 2. Install it done It reaches 2 repositories. Choose others on GitHub 3. Pick repositories done Served are the repositories of octo. allow in track.toml names others, or fewer: allow = ["owner/*", "org/repo"] , and the bot is started again. octo/hello served acme/site not served acme/site does not belong to the App&#39;s owner; `allow` in track.toml can add it 4. Add a machine for the agents done build-1. [/admin/runners] Health and checks 5. Run a first issue done The newest run: [/admin/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV] succeeded . Everything that is at work stands on the [/admin] board ."#);
     }
 
     // T26
