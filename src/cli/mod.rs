@@ -55,8 +55,9 @@ pub enum Command {
     ///
     /// It runs until SIGTERM or Ctrl-C. Agents that are at work go on, and the next start finds them again.
     ///
-    /// It needs a GitHub App: GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY (or GITHUB_APP_PRIVATE_KEY_PATH) and GITHUB_WEBHOOK_SECRET
-    /// in the environment or in .env. Webhooks come to /webhooks/github.
+    /// It acts as a GitHub App: GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY (or GITHUB_APP_PRIVATE_KEY_PATH) and GITHUB_WEBHOOK_SECRET
+    /// in the environment or in .env. With none of them it prints a link to the page that creates one.
+    /// Webhooks come to /webhooks/github.
     Serve(serve::ServeArgs),
     /// Play the whole story on this machine: issue, label, agent, pull request
     ///
@@ -92,10 +93,14 @@ pub enum Command {
     Version,
 }
 
+/// Reads the configuration anew.
+pub type Reload = dyn Fn() -> Result<Config, Mistakes> + Send + Sync;
+
 /// What the command line needs of the rest of the program.
 pub trait Program: Sync {
-    /// Serves until a signal ends it.
-    fn serve(&self, config: Config) -> BoxFuture<'_, anyhow::Result<()>>;
+    /// Serves until a signal ends it. Where there is no App yet it serves the pages that set one up; `reload` then reads the configuration
+    /// that they stored.
+    fn serve<'a>(&'a self, config: Config, reload: &'a Reload) -> BoxFuture<'a, anyhow::Result<()>>;
 
     /// Plays the story; an error if it did not come true.
     fn demo(&self, args: DemoArgs) -> LocalBoxFuture<'_, anyhow::Result<()>>;
@@ -131,9 +136,10 @@ async fn dispatch(command: Command, program: &dyn Program) -> anyhow::Result<boo
             program.demo(args).await?;
         }
         Command::Serve(serve::ServeArgs {}) => {
-            let config = config::load_with_app(&lookup, &cwd)?;
+            let config = load(&cwd)?;
             logging::init(&config.log, "info")?;
-            program.serve(config).await?;
+            let reload = move || load(&cwd);
+            program.serve(config, &reload).await?;
         }
         Command::Runner(command) => {
             let config = load(&cwd)?;

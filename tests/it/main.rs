@@ -19,6 +19,7 @@ mod interleavings;
 mod label_task;
 mod layers;
 mod life;
+mod lists;
 mod merged_meanwhile;
 mod over_ssh;
 mod page_access;

@@ -5,6 +5,7 @@
 
 #![allow(dead_code)]
 
+pub mod crowd;
 pub mod page;
 pub mod process;
 
