@@ -114,6 +114,14 @@ pub fn is_login(login: &str) -> bool {
         && login.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
+/// Whether a text names admins: a login, or a team as `org/team`.
+pub fn is_admin(named: &str) -> bool {
+    match named.split_once('/') {
+        Some((org, team)) => is_login(org) && is_login(team),
+        None => is_login(named),
+    }
+}
+
 /// How messages call the file, and where it is.
 fn toml_path(sources: &Sources<'_>, cwd: &Path, resolve: &dyn Fn(&str) -> PathBuf) -> Option<(String, PathBuf)> {
     match sources.get("TRACK_CONFIG") {
@@ -327,8 +335,7 @@ fn read_admins(sources: &Sources<'_>, mistakes: &mut Vec<Mistake>) -> Vec<String
     let logins = list.split(',').map(|login| login.trim().trim_start_matches('@')).filter(|login| !login.is_empty());
     logins
         .inspect(|login| {
-            let is_team = login.split_once('/').is_some_and(|(org, team)| is_login(org) && is_login(team));
-            if !is_login(login) && !is_team {
+            if !is_admin(login) {
                 let remedy =
                     "write GitHub logins with commas between, or teams as org/team: octocat,hubot,octo-org/bot-admins";
                 let setting = sources.called("TRACK_ADMINS");

@@ -27,7 +27,7 @@ mod toml_reader;
 mod tests;
 
 pub use jump::Jump;
-pub use load::{MIN_WEBHOOK_SECRET_BYTES, check_pem, is_login, load, log_settings, plain_url};
+pub use load::{MIN_WEBHOOK_SECRET_BYTES, check_pem, is_admin, is_login, load, log_settings, plain_url};
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;
 pub use runner::{check_root, is_host, is_host_key, is_name, is_user, merge_runners};

@@ -143,7 +143,7 @@ fn mistakes_in_what_was_stored_name_the_file() {
       GITHUB_WEBHOOK_SECRET in <cwd>/.track-data/app.env is 5 bytes long, and 16 are the least
         -> set it to the output of `openssl rand -hex 32`, and the same text as webhook secret in the App's settings
       TRACK_ADMINS in <cwd>/.track-data/app.env has "a b", which is no GitHub login
-        -> write GitHub logins with commas between: octocat,hubot
+        -> write GitHub logins with commas between, or teams as org/team: octocat,hubot,octo-org/bot-admins
     "#);
 }
 

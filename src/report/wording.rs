@@ -238,6 +238,14 @@ fn left_out(out: &mut String, run: &Run) -> std::fmt::Result {
     Ok(())
 }
 
+/// How a run ended, in one line of Markdown.
+pub fn ended(run: &Run, facts: &StatusFacts) -> String {
+    let mut out = String::new();
+    // Writing into a string does not fail.
+    let _ = headline(&mut out, run, facts);
+    out.trim_end().to_owned()
+}
+
 fn headline(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {
     let reason = run.reason.unwrap_or(Reason::Internal);
     match run.outcome.unwrap_or(Outcome::Failed) {

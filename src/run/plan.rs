@@ -24,7 +24,7 @@ use crate::trigger::policy::{self, Policy};
 /// Runs of a thread whose requests are told to the agent.
 const HISTORY: i64 = 20;
 /// Where files beside the prompt lie among the run's files.
-const CONTEXT: &str = "context";
+pub(super) const CONTEXT: &str = "context";
 /// Where the commit-msg hook lies among the run's files.
 const HOOK: &str = "hooks/commit-msg";
 

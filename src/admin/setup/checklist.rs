@@ -227,7 +227,7 @@ mod tests {
     fn a_fresh_app_is_to_be_installed() {
         let list = List::new(facts(), 61_000);
         assert_eq!(list.done(), 1);
-        insta::assert_snapshot!(words(&list.render().unwrap()), @"");
+        insta::assert_snapshot!(words(&list.render().unwrap()), @r#"1 of 5 steps are done. 1. Create the App done [https://github.com/apps/track-octo] track-octo of octo, on https://github.com. 2. Install it to do On GitHub you choose the repositories that it may see: all of them, or some. Install it on GitHub 3. Pick repositories to do Served are the repositories of octo. allow in track.toml names others, or fewer: allow = ["owner/*", "org/repo"] , and the bot is started again. 4. Add a machine for the agents to do Linux with sshd, bash, git and the agents ( codex , claude , or a command of yours), logged in there once. The bot's public key is shown, then everything is checked line by line. Add a machine 5. Run a first issue to do Open an issue that says what is to be done, and put the label track on it; or comment /track dispatch . The bot answers with 👀, and the run appears here."#);
     }
 
     #[test]
@@ -235,12 +235,15 @@ mod tests {
         let facts = Facts {
             installed: vec![repository("octo/hello"), repository("acme/site")],
             runners: vec!["build-1".to_owned()],
-            run: Some((RunId::default(), Badge { status: Status::Done, outcome: Some(Outcome::Succeeded) })),
+            run: Some((
+                "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+                Badge { status: Status::Done, outcome: Some(Outcome::Succeeded) },
+            )),
             ..facts()
         };
         let list = List::new(facts, 61_000);
         assert_eq!((list.done(), list.first_served()), (5, Some("octo/hello")));
-        insta::assert_snapshot!(words(&list.render().unwrap()), @"");
+        insta::assert_snapshot!(words(&list.render().unwrap()), @r#"5 of 5 steps are done. 1. Create the App done [https://github.com/apps/track-octo] track-octo of octo, on https://github.com. 2. Install it done It reaches 2 repositories. Choose others on GitHub 3. Pick repositories done Served are the repositories of octo. allow in track.toml names others, or fewer: allow = ["owner/*", "org/repo"] , and the bot is started again. octo/hello served acme/site not served acme/site does not belong to the App&#39;s owner; `allow` in track.toml can add it 4. Add a machine for the agents done build-1. [/admin/runners] Health and checks 5. Run a first issue done The newest run: [/admin/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV] succeeded . Everything that is at work stands on the [/admin] board ."#);
     }
 
     // T26

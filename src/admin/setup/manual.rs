@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::flow::{Setup, is_long_enough};
 use super::wish::{self, Problem};
 use crate::config::app_env::StoredApp;
-use crate::config::{SignInConfig, check_pem, is_login, plain_url};
+use crate::config::{SignInConfig, check_pem, is_admin, plain_url};
 use crate::github::{ApiError, app};
 
 /// The form as it was filled in.
@@ -142,8 +142,8 @@ impl Form {
             wrong("public_url", "Write it with http:// or https://: https://track.example.org.".to_owned());
         }
         let admins = wish::logins(&self.admins);
-        if let Some(login) = admins.iter().find(|login| !is_login(login)) {
-            wrong("admins", format!("{login:?} is no GitHub login."));
+        if let Some(login) = admins.iter().find(|named| !is_admin(named)) {
+            wrong("admins", format!("{login:?} is no GitHub login; teams are written as acme/maintainers."));
         }
         match (app_id, server_url) {
             (Some(app_id), Some(server_url)) if problems.is_empty() => Ok(StoredApp {

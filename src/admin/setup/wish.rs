@@ -6,7 +6,7 @@ use axum::http::Uri;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::config::{is_login, plain_url};
+use crate::config::{is_admin, is_login, plain_url};
 
 /// What the App may do and is told of.
 const MANIFEST: &str = include_str!("../../../app-manifest.yml");
@@ -78,10 +78,12 @@ impl Form {
         let admins = logins(&self.admins);
         if admins.is_empty() {
             wrong("admins", "Write your login on GitHub, so that you can sign in later.");
-        } else if let Some(login) = admins.iter().find(|login| !is_login(login)) {
+        } else if let Some(login) = admins.iter().find(|named| !is_admin(named)) {
             wrong(
                 "admins",
-                &format!("{login:?} is no GitHub login: write logins with commas between, as octocat, hubot."),
+                &format!(
+                    "{login:?} is no GitHub login: write logins with commas between, as octocat, hubot; teams as acme/maintainers."
+                ),
             );
         }
         let server_url = server(&self.server);

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 
-const CALLBACK: &str = "http://127.0.0.1:7777/admin/callback";
+const CALLBACK: &str = "http://127.0.0.1:7777/admin/sign-in/callback";
 const AUTHORIZE: &str = "/login/oauth/authorize";
 const VERIFIER: &str = "a verifier of at least forty-three characters, as RFC 7636 wants";
 
