@@ -104,6 +104,7 @@ pub async fn cards(conn: &mut Conn, filter: &Filter) -> sqlx::Result<Vec<Card>> 
              (select max(queued_at) from run where run.thread_id = thread.id and run.discarded = 0) as moved_at, \
              case \
                when exists (select 1 from run where run.thread_id = thread.id and run.discarded = 0 and run.status <> 'done') then 2 \
+               when exists (select 1 from task where task.thread_id = thread.id and task.closed_at is not null) then 4 \
                when line.id is null then 4 \
                when line.state = 'open' and line.pull_number is not null then 3 \
                when line.state in ('merged', 'closed') then 4 \
