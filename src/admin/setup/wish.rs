@@ -153,6 +153,7 @@ pub fn api_url(server_url: &str) -> String {
 
 /// A name that is likely to be free: those of Apps are unique on the whole of GitHub.
 fn suggested_name(owner: &str) -> String {
+    let owner = owner.split('/').next().unwrap_or_default();
     format!("track-{owner}").chars().take(LONGEST_NAME).collect::<String>().trim_end_matches('-').to_owned()
 }
 
