@@ -3,7 +3,7 @@
 mod front;
 mod set_up;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use axum::Router;
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -27,15 +26,17 @@ pub use set_up::{SettingUp, set_up};
 
 use crate::admin::{self, Admin};
 use crate::api::{self, ApiState};
-use crate::cli::{AppFacts, Reload};
+use crate::cli::Reload;
 use crate::config::{Config, RunnerConfig, merge_runners};
 use crate::context::{Active, Context, Recent, Wake};
 use crate::db::{self, Db};
+use crate::doctor::{self, Kept};
+use crate::fleet::{self, Fleet};
 use crate::git::Mirrors;
-use crate::github::{self, ApiError, As, GitHub};
+use crate::github::{self, ApiError, GitHub};
 use crate::http::{self, Limits};
 use crate::inbox;
-use crate::model::{Clock, MarkerKey};
+use crate::model::{Clock, MarkerKey, Millis};
 use crate::report;
 use crate::run;
 use crate::runner::Machine;
@@ -49,6 +50,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(6);
 const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Connections to runners are made at the start and the script is brought there, so that the first run needs neither.
 const WARM_UP_WITHIN: Duration = Duration::from_secs(30);
+
+/// Time between two looks at what may be missing.
+const LOOK_EVERY: Duration = Duration::from_secs(15 * 60);
 
 /// Time before a worker that died is started again.
 const WORKER_PAUSE: Duration = Duration::from_secs(1);
@@ -83,6 +87,8 @@ struct Base {
     runners: Arc<Pool>,
     clock: Clock,
     epoch: i64,
+    started_at: Millis,
+    kept: Arc<Kept>,
     slots_changed: Arc<Notify>,
     files_to_go: Arc<Notify>,
     socket: PathBuf,
@@ -188,6 +194,7 @@ pub async fn serve(config: Config, reload: &Reload) -> Result<()> {
         running
     };
     tokio::spawn(introduce(running.context().clone()));
+    tokio::spawn(keep_watch(running.context().clone()));
     let broken = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
@@ -252,7 +259,7 @@ async fn moved_while_in_use(db: &Db, runner: &RunnerConfig, from_file: bool) -> 
     if before.as_ref() == Some(&place) {
         return Ok(None);
     }
-    if let (Some(before), true, Some(why)) = (before, from_file, api::in_use(db, &runner.name).await?) {
+    if let (Some(before), true, Some(why)) = (before, from_file, fleet::in_use(db, &runner.name).await?) {
         return Ok(Some(format!(
             "its host, user and root were {before} and are {place} now, but {why}. Put the former values back until then"
         )));
@@ -277,6 +284,7 @@ impl Base {
         let instance = db::settings::instance(&mut tx).await?;
         let epoch = i64::try_from(db::settings::next_epoch(&mut tx).await?)?;
         let stored = db::runners::all(&mut tx).await?;
+        let drained = db::drains::all(&mut tx).await?;
         tx.commit().await?;
         let runners = Arc::new(Pool::new(&home, &instance).hiding(&config.secret_files));
         for runner in merge_runners(config.runners.clone(), stored)? {
@@ -291,10 +299,26 @@ impl Base {
                 error!("runner {name} cannot be used: {error:#}");
             }
         }
+        for (runner, _) in drained {
+            runners.set_draining(&runner, true);
+        }
         let socket = home.join("track.sock");
         let config = Arc::new(config);
-        let (slots_changed, files_to_go) = Default::default();
-        Ok(Self { config, db, runners, clock, epoch, slots_changed, files_to_go, socket, _lock: lock })
+        let started_at = clock.now();
+        let (kept, slots_changed, files_to_go) = Default::default();
+        Ok(Self {
+            config,
+            db,
+            runners,
+            clock,
+            epoch,
+            started_at,
+            kept,
+            slots_changed,
+            files_to_go,
+            socket,
+            _lock: lock,
+        })
     }
 
     /// Builds what the bot works with for the configured App, and answers subcommands: before anybody can know that the bot runs, for one
@@ -311,11 +335,14 @@ impl Base {
             runners: self.runners.clone(),
             marker: MarkerKey::new(marker_key(&config.home.join("marker.key"))?),
             epoch: self.epoch,
+            started_at: self.started_at,
+            kept: self.kept.clone(),
             active: Active::default(),
             about: Recent::default(),
             policies: Recent::default(),
             issues: Recent::default(),
             pulls: Recent::default(),
+            creating: tokio::sync::Mutex::default(),
             address: OnceLock::new(),
             stop: stop.clone(),
             config: config.clone(),
@@ -352,9 +379,17 @@ impl Base {
         let router = api::router(ApiState {
             config: self.config.clone(),
             db: self.db.clone(),
-            runners: self.runners.clone(),
             clock: self.clock.clone(),
-            slots_changed: self.slots_changed.clone(),
+            fleet: Fleet {
+                config: self.config.clone(),
+                db: self.db.clone(),
+                runners: self.runners.clone(),
+                clock: self.clock.clone(),
+                // A subcommand that answers itself was not started to stay.
+                started_at: if context.is_some() { self.started_at } else { 0 },
+                kept: self.kept.clone(),
+                slots_changed: self.slots_changed.clone(),
+            },
             context,
             files_to_go: self.files_to_go.clone(),
         });
@@ -409,25 +444,17 @@ fn marker_key(path: &Path) -> Result<[u8; MarkerKey::BYTES]> {
     Ok(key)
 }
 
-/// What GitHub says of the configured App, for `track doctor`.
-pub async fn app_facts(config: &Config) -> Result<AppFacts> {
-    #[derive(Deserialize)]
-    struct Found {
-        slug: String,
-        #[serde(default)]
-        permissions: BTreeMap<String, String>,
-        #[serde(default)]
-        events: Vec<String>,
+/// Looks at what may be missing as soon as the bot runs and from time to time, so that the page knows without anybody asking.
+pub async fn keep_watch(context: Arc<Context>) {
+    let fleet = Fleet::of(&context);
+    while !context.stop.is_cancelled() {
+        let parts = fleet.parts();
+        let _ = context.stop.run_until_cancelled(doctor::refresh(&parts, Some(&context.github))).await;
+        tokio::select! {
+            () = context.stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
     }
-    let github = GitHub::new(config.app()?, Clock::System)?;
-    let found: Found = github.get(As::App, "/app").await?;
-    let installations: Vec<serde::de::IgnoredAny> = github.pages(As::App, "/app/installations?per_page=100").await?;
-    Ok(AppFacts {
-        slug: found.slug,
-        permissions: found.permissions,
-        events: found.events,
-        installations: installations.len(),
-    })
 }
 
 /// Asks GitHub who the App is, so that a wrong setting is told at the start and not by the first webhook that comes to nothing; and where

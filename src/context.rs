@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use crate::agent;
 use crate::config::{Config, GitHubConfig};
 use crate::db::Db;
 use crate::db::runs::Run;
+use crate::doctor::Kept;
 use crate::git::Mirrors;
 use crate::github::app::{self, BotIdentity};
 use crate::github::issues::Issue;
@@ -46,6 +47,10 @@ pub struct Context {
     pub marker: MarkerKey,
     /// This start of the bot; runners refuse an earlier one.
     pub epoch: i64,
+    /// When that was.
+    pub started_at: Millis,
+    /// What was found last of what may be missing.
+    pub kept: Arc<Kept>,
     /// Wakes the workers.
     pub wake: Wake,
     /// Runs that a task of this process works on.
@@ -58,6 +63,8 @@ pub struct Context {
     pub issues: Recent<(RepositoryId, Number), Issue>,
     /// What pull requests were like a moment ago.
     pub pulls: Recent<(RepositoryId, Number), PullRequest>,
+    /// Held by whoever has GitHub create an issue: one at a time.
+    pub creating: tokio::sync::Mutex<()>,
     /// Where HTTP is served, once it is.
     pub address: OnceLock<SocketAddr>,
     /// Ends the workers.
@@ -77,6 +84,40 @@ pub struct Wake {
     pub tidy: Arc<Notify>,
     /// Feedback waits, or what it waited for is over.
     pub feedback: Notify,
+    /// The journal of a run grew that somebody watches.
+    pub watched: Arc<Watched>,
+}
+
+/// The bells of those who watch journals.
+#[derive(Default)]
+pub struct Watched(Mutex<HashMap<RunId, Weak<Notify>>>);
+
+impl Watched {
+    /// The bell that rings when the journal of a run grows, as long as somebody holds it.
+    pub fn bell(&self, run: RunId) -> Arc<Notify> {
+        let mut bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = bells.get(&run).and_then(Weak::upgrade) {
+            return bell;
+        }
+        bells.retain(|_, bell| bell.strong_count() > 0);
+        let bell = Arc::new(Notify::new());
+        bells.insert(run, Arc::downgrade(&bell));
+        bell
+    }
+
+    /// How many hold the bell of a run: each reads its journal for all who watch there.
+    pub fn readers(&self, run: RunId) -> usize {
+        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.get(&run).map_or(0, Weak::strong_count)
+    }
+
+    /// The journal of a run has grown.
+    pub fn ring(&self, run: RunId) {
+        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bell) = bells.get(&run).and_then(Weak::upgrade) {
+            bell.notify_one();
+        }
+    }
 }
 
 impl Context {

@@ -56,12 +56,8 @@ pub fn bars(chart: &Chart<'_>) -> String {
     let place = (WIDTH - LEFT) / count as f64;
     let width = (place * FILLED).min(WIDEST);
     for (n, name) in chart.names.iter().enumerate() {
-        let told: Vec<String> = chart
-            .parts
-            .iter()
-            .filter(|part| value(part, n) > 0.0)
-            .map(|part| format!("{} {}", (chart.format)(value(part, n)), part.name))
-            .collect();
+        let told: Vec<String> =
+            chart.parts.iter().filter(|part| value(part, n) > 0.0).map(|part| told(chart, part, n)).collect();
         let told = if told.is_empty() { "nothing".to_owned() } else { told.join(", ") };
         let x = LEFT + place * n as f64;
         let _ = write!(svg, "<g><title>{}: {}</title>", escape(name), escape(&told));
@@ -110,7 +106,7 @@ pub fn lines(chart: &Chart<'_>) -> String {
             path.join(" ")
         );
         for (n, x, y) in points {
-            let told = format!("{}: {} {}", chart.names[n], (chart.format)(value(part, n)), part.name);
+            let told = format!("{}: {}", chart.names[n], told(chart, part, n));
             let _ = write!(
                 svg,
                 "<circle class=\"dot {}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"currentColor\"><title>{}</title></circle>",
@@ -160,6 +156,11 @@ fn begin(chart: &Chart<'_>, top: f64) -> String {
 /// What a part has for a name, as far as it can be drawn: nothing below zero.
 fn value(part: &Part<'_>, n: usize) -> f64 {
     part.values.get(n).copied().filter(|value| *value > 0.0).unwrap_or(0.0).min(HIGHEST)
+}
+
+/// What a part says of itself; one that stands alone needs no name.
+fn told(chart: &Chart<'_>, part: &Part<'_>, n: usize) -> String {
+    format!("{} {}", (chart.format)(value(part, n)), part.name).trim_end().to_owned()
 }
 
 fn room() -> f64 {

@@ -15,15 +15,24 @@ pub mod csv;
 mod deliveries;
 pub mod fault;
 mod headers;
+pub mod health;
 mod lists;
 pub mod live;
+mod new_task;
 mod packed;
 pub mod person;
+mod repositories;
+mod rules;
+mod run;
+mod runners;
 mod runs;
+mod said;
 mod settings;
 pub mod setup;
 pub mod sign_in;
 pub mod sums;
+mod thread_view;
+mod threads;
 mod usage;
 pub mod view;
 
@@ -39,6 +48,7 @@ use axum::response::Redirect;
 use axum::routing::get;
 
 use crate::context::Context;
+use crate::run::feed::Feeds;
 use access::{Access, Declared, Routes};
 use fault::Fault;
 use headers::Headers;
@@ -51,13 +61,15 @@ pub struct Admin(Arc<Inner>);
 struct Inner {
     context: Arc<Context>,
     hub: Hub,
+    feeds: Feeds,
     rights: admit::Rights,
 }
 
 impl Admin {
     /// Pages of a running bot.
     pub fn new(context: Arc<Context>) -> Self {
-        Self(Arc::new(Inner { context, hub: Hub::default(), rights: admit::Rights::default() }))
+        let feeds = run::feeds(context.clone());
+        Self(Arc::new(Inner { context, hub: Hub::default(), feeds, rights: admit::Rights::default() }))
     }
 
     /// What the workers share.
@@ -68,6 +80,11 @@ impl Admin {
     /// Who watches what.
     pub fn hub(&self) -> &Hub {
         &self.0.hub
+    }
+
+    /// The runs that somebody watches.
+    pub fn feeds(&self) -> &Feeds {
+        &self.0.feeds
     }
 
     fn rights(&self) -> &admit::Rights {
@@ -155,8 +172,21 @@ fn routes(admin: &Admin) -> Routes {
         .post(SignedIn, "/admin/sign-out", sign_in::sign_out)
         .get(SignedIn, "/admin", board::show)
         .get(SignedIn, "/admin/live", board::live);
-    let pages: [fn(Routes) -> Routes; 6] = [audit::routes, deliveries::routes, runs::routes, settings::routes, setup::routes, usage::routes];
-    pages.into_iter().fold(routes, |routes, page| page(routes))
+    let pages: &[fn(Routes) -> Routes] = &[
+        audit::routes,
+        deliveries::routes,
+        health::routes,
+        new_task::routes,
+        repositories::routes,
+        run::routes,
+        runners::routes,
+        runs::routes,
+        settings::routes,
+        setup::routes,
+        threads::routes,
+        usage::routes,
+    ];
+    pages.iter().fold(routes, |routes, page| page(routes))
 }
 
 /// Every route with its decision, for whoever checks them.

@@ -56,7 +56,8 @@ pub fn visible(text: &str) -> String {
     visible_chars(text).0
 }
 
-fn visible_chars(text: &str) -> (String, usize) {
+/// The same, and how many characters are gone.
+pub(super) fn visible_chars(text: &str) -> (String, usize) {
     let mut shown = String::with_capacity(text.len());
     let mut removed = 0;
     let mut chars = text.chars().peekable();

@@ -109,12 +109,12 @@ fn item(item: &Value, completed: bool) -> Option<String> {
 }
 
 /// The last message is the answer itself, which nobody wants to read as progress.
-fn is_answer(text: &str) -> bool {
+pub(super) fn is_answer(text: &str) -> bool {
     serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object())
 }
 
 /// `ls` of `/bin/bash -lc 'ls'`.
-fn unwrapped(command: &str) -> &str {
+pub(super) fn unwrapped(command: &str) -> &str {
     let Some((shell, rest)) = command.split_once(" -lc ") else { return command };
     if shell.contains(' ') {
         return command;

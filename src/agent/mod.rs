@@ -9,9 +9,11 @@ mod claude;
 mod clean;
 mod codex;
 mod custom;
+mod frames;
 mod launch;
 mod prompt;
 mod reader;
+pub mod transcript;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ pub use answer::{
     Answer, AnswerStatus, Disposition, Finding, MAX_ANSWER, Reply, ReviewAnswer, Severity, Side, WorkAnswer, schema,
 };
 pub use clean::{clean_text, one_line, visible};
+pub use frames::{Frame, Frames};
 pub use launch::{ANSWER_FILE, Launch, Order, PROMPT_FILE, SCHEMA_FILE, launch};
 pub use prompt::{Comment, Prompt, PromptInput, PullRequest, Request, Review, ReviewComment, render, render_again};
 pub use reader::{Progress, Reader};

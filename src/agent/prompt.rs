@@ -145,7 +145,7 @@ pub fn render(agent: &Agent, input: &PromptInput) -> Result<Prompt, minijinja::E
     let mut marked = Marked { nonce: &input.nonce, removed: 0 };
     let author = &input.author;
     let title = marked.line(&input.title);
-    let source = format!("#{} by @{}", input.number, one_line(author, 80));
+    let source = format!("{} by @{}", input.number.named(), one_line(author, 80));
     let task = marked.block(&source, &format!("Title: {title}\n\n{}", input.body));
     let earlier: Vec<String> = input.earlier.iter().map(|request| marked.request(request)).collect();
     let reviews: Vec<String> = input.reviews.iter().map(|review| marked.review(review)).collect();
@@ -183,6 +183,12 @@ pub fn render(agent: &Agent, input: &PromptInput) -> Result<Prompt, minijinja::E
         context! {
             follow_up => input.kind == Kind::FollowUp,
             repository => input.repository.to_string(),
+            place => if input.number.is_private() {
+                format!("{}, {}", input.repository, input.number.named())
+            } else {
+                format!("{}{}", input.repository, input.number.named())
+            },
+            thread => input.number.named(),
             number => input.number.0,
             base_branch,
             branch,

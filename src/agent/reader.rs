@@ -49,10 +49,15 @@ impl Reader {
     pub fn feed(&mut self, line: &[u8]) -> Option<Progress> {
         // Into a `Value` first: codex prints objects that have the same key twice.
         let event = serde_json::from_slice::<Value>(line).ok().filter(Value::is_object);
+        self.take(line, event.as_ref())
+    }
+
+    /// The same where the line has been read as an event already.
+    pub(super) fn take(&mut self, line: &[u8], event: Option<&Value>) -> Option<Progress> {
         let text = match &mut self.events {
-            Events::Codex(events) => events.event(&event?),
-            Events::Claude(events) => events.event(&event?),
-            Events::Custom(events) => events.line(&String::from_utf8_lossy(line), event.as_ref()),
+            Events::Codex(events) => events.event(event?),
+            Events::Claude(events) => events.event(event?),
+            Events::Custom(events) => events.line(&String::from_utf8_lossy(line), event),
         }?;
         let text = clean::one_line(&relative(&text), PROGRESS_CHARS);
         (!text.is_empty()).then_some(Progress { text })
@@ -139,33 +144,39 @@ pub(super) fn since(total: &Usage, earlier: Option<&Usage>) -> Usage {
 }
 
 /// Paths within the workspace as they are in the repository: where the runner keeps workspaces is nobody's business.
-fn relative(text: &str) -> String {
+pub(super) fn relative(text: &str) -> String {
+    const MARKS: [&str; 2] = ["/work/work", "/review/work"];
     let mut shown = String::new();
-    let mut rest = text;
-    while let Some((at, mark)) = ["/work/work", "/review/work"].iter().filter_map(|m| Some((rest.find(m)?, m))).min() {
-        let begin = rest[..at]
+    let mut done = 0;
+    // Where each mark comes next: looked for again only when it was passed, because hostile text may be full of the other one.
+    let mut next = MARKS.map(|mark| text.find(mark));
+    while let Some((at, mark)) = next.into_iter().zip(MARKS).filter_map(|(at, mark)| Some((at?, mark))).min() {
+        let begin = text[done..at]
             .rfind(|c: char| c.is_whitespace() || "'\"`=:,;()".contains(c))
-            .map_or(0, |found| found + rest[found..].chars().next().map_or(1, char::len_utf8));
-        let after = &rest[at + mark.len()..];
-        shown.push_str(&rest[..begin]);
+            .map_or(done, |found| done + found + text[done + found..].chars().next().map_or(1, char::len_utf8));
+        let end = at + mark.len();
+        let after = &text[end..];
+        shown.push_str(&text[done..begin]);
+        done = end;
         match after.strip_prefix('/') {
-            Some(after) if !after.is_empty() && !after.starts_with(char::is_whitespace) => rest = after,
-            Some(after) => {
+            Some(after) if !after.is_empty() && !after.starts_with(char::is_whitespace) => done += 1,
+            Some(_) => {
                 shown.push('.');
-                rest = after;
+                done += 1;
             }
+            // Another folder whose name only begins like a workspace's.
             None if after.starts_with(|c: char| c.is_alphanumeric() || "._-".contains(c)) => {
-                // Another folder whose name only begins like a workspace's.
-                shown.push_str(&rest[begin..at + mark.len()]);
-                rest = after;
+                shown.push_str(&text[begin..end]);
             }
-            None => {
-                shown.push('.');
-                rest = after;
+            None => shown.push('.'),
+        }
+        for (next, mark) in next.iter_mut().zip(MARKS) {
+            if next.is_some_and(|at| at < done) {
+                *next = text[done..].find(mark).map(|at| done + at);
             }
         }
     }
-    shown.push_str(rest);
+    shown.push_str(&text[done..]);
     shown
 }
 

@@ -8,7 +8,7 @@ use super::Program;
 use super::api::{DiscardRequest, Discarded};
 use super::client::reach;
 use crate::config::Config;
-use crate::model::{Number, RepoName};
+use crate::model::{Number, RepoName, read_place};
 
 /// What can be said to it; its help stands in [`super::Command`].
 #[derive(Debug, Args)]
@@ -34,12 +34,9 @@ impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (repository, number) =
-            text.rsplit_once('#').ok_or("an issue or pull request is named like `octo/hello#7`")?;
-        let repository = repository.parse().map_err(|error| format!("{error}"))?;
-        match number.parse() {
-            Ok(number) if number > 0 => Ok(Self { repository, number: Number(number) }),
-            _ => Err(format!("{number} is no number of an issue or pull request")),
+        match read_place(text)? {
+            (Some(repository), number) => Ok(Self { repository, number }),
+            (None, _) => Err("it needs the repository, as in `octo/hello#7`".to_owned()),
         }
     }
 }
@@ -47,7 +44,7 @@ impl FromStr for Place {
 /// Asks and prints.
 pub async fn run(args: DiscardArgs, config: &Config, program: &dyn Program) -> anyhow::Result<()> {
     let Place { repository, number } = args.thread;
-    let place = format!("{repository}#{number}");
+    let place = number.named_in(&repository.to_string());
     let client = reach(config, program).await?;
     let done: Discarded = client.post("/api/v1/discard", &DiscardRequest { repository, number }).await?;
     println!("{place}: {}", told(done));

@@ -8,13 +8,13 @@ use anyhow::{Context, ensure};
 
 use crate::logging::visible;
 use crate::model::RunId;
+use crate::run::journal;
 
 /// Prints the journal of a run, turn by turn.
 pub fn print(home: &Path, run: RunId, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut turns = 0;
     loop {
-        let name = if turns == 0 { run.to_string() } else { format!("{run}.{}", turns + 1) };
-        let path = home.join("journals").join(name);
+        let path = journal::file(home, run, i64::from(turns) + 1);
         let file = match File::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => break,
             file => file.with_context(|| format!("{} cannot be read", path.display()))?,

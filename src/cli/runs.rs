@@ -13,7 +13,7 @@ use super::log;
 use super::table::{short, table};
 use crate::config::Config;
 use crate::logging::visible;
-use crate::model::{Clock, Millis, RepoName, RunId};
+use crate::model::{Clock, Millis, Number, RepoName, RunId, read_place};
 
 /// What can be said to it; its help stands in [`super::Command`].
 #[derive(Debug, Args)]
@@ -67,12 +67,8 @@ impl FromStr for ThreadName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (repo, number) = text.rsplit_once('#').unwrap_or(("", text));
-        let repo = (!repo.is_empty()).then(|| repo.parse()).transpose().map_err(|error| format!("{error}"))?;
-        match number.parse() {
-            Ok(number) if number > 0 => Ok(Self { repo, number }),
-            _ => Err("an issue or pull request is named like `octo/hello#7` or `7`".to_owned()),
-        }
+        let (repo, Number(number)) = read_place(text)?;
+        Ok(Self { repo, number })
     }
 }
 
@@ -140,7 +136,7 @@ fn render(rows: &[RunRow], now: Millis) -> String {
                 row.pull_request.as_ref().or(row.review_url.as_ref()).or(row.summary.as_ref()).or(row.reason.as_ref());
             vec![
                 format!("{} ago", length(now - row.queued_at)),
-                format!("{}#{}", row.repository, row.number),
+                Number(row.number).named_in(&row.repository),
                 row.kind.clone(),
                 row.outcome.clone().unwrap_or_else(|| row.status.clone()),
                 row.agent.clone(),
@@ -201,7 +197,8 @@ fn one_in_full(row: &RunRow, now: Millis) -> String {
         ("kept", (!row.kept.is_empty()).then(|| row.kept.iter().map(place_of).collect::<Vec<_>>().join("\n"))),
     ];
     let state = row.outcome.as_ref().unwrap_or(&row.status);
-    let mut out = format!("{}  {}#{}  {}: {state}\n", row.id, visible(&row.repository), row.number, row.kind);
+    let place = Number(row.number).named_in(&visible(&row.repository));
+    let mut out = format!("{}  {place}  {}: {state}\n", row.id, row.kind);
     for (word, text) in about {
         let mut word = word;
         for line in text.iter().flat_map(|text| text.lines()) {

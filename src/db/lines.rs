@@ -139,6 +139,13 @@ pub async fn reopen(conn: &mut Conn, line: &Line) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// The lines of a thread, oldest first.
+pub async fn of_thread(conn: &mut Conn, thread: ThreadId) -> sqlx::Result<Vec<Line>> {
+    let sql = format!("{COLUMNS} where thread_id = $1 order by created_at, id");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(thread.to_string()).fetch_all(conn).await?;
+    rows.iter().map(read).collect()
+}
+
 /// The newest line of a thread, whatever became of it.
 pub async fn newest_of(conn: &mut Conn, thread: ThreadId) -> sqlx::Result<Option<Line>> {
     let row = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} where thread_id = $1 order by id desc limit 1")))

@@ -11,6 +11,7 @@ mod conditions;
 pub mod decisions;
 pub mod deliveries;
 pub mod delivery_list;
+pub mod drains;
 pub mod lines;
 mod packed;
 mod paging;
@@ -23,6 +24,8 @@ pub mod runs;
 pub mod settings;
 pub mod sign_ins;
 pub mod snapshots;
+pub mod submissions;
+pub mod tasks;
 pub mod threads;
 pub mod triggers;
 pub mod usage;
@@ -66,6 +69,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "line_continues", include_str!("../../migrations/0006_line_continues.sql")),
     (7, "sign_ins", include_str!("../../migrations/0007_sign_ins.sql")),
     (8, "lists", include_str!("../../migrations/0008_lists.sql")),
+    (9, "drains", include_str!("../../migrations/0009_drains.sql")),
+    (10, "tasks", include_str!("../../migrations/0010_tasks.sql")),
 ];
 
 /// The open database: one writer, a few readers.

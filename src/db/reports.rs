@@ -165,8 +165,11 @@ pub struct NewReport {
     pub payload: Payload,
 }
 
-/// Owes a report; one with the same key stays as it is.
+/// Owes a report; one with the same key stays as it is. Nothing is owed on a private task, of which GitHub knows nothing (B63).
 pub async fn owe(conn: &mut Conn, report: &NewReport, now: Millis) -> sqlx::Result<()> {
+    if report.number.is_private() {
+        return Ok(());
+    }
     sqlx::query(
         "insert into report (id, key, kind, repository_id, number, run_id, payload, urgency, created_at) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (key) do nothing",
@@ -259,10 +262,45 @@ pub async fn owed(conn: &mut Conn) -> sqlx::Result<i64> {
     sqlx::query("select count(*) from report where state = 'due'").fetch_one(conn).await?.try_get(0)
 }
 
+/// How many reports are owed, and since when the oldest of them.
+pub async fn backlog(conn: &mut Conn) -> sqlx::Result<(i64, Option<Millis>)> {
+    let row = sqlx::query("select count(*) as owed, min(created_at) as oldest from report where state = 'due'")
+        .fetch_one(conn)
+        .await?;
+    Ok((row.try_get("owed")?, row.try_get("oldest")?))
+}
+
 /// Says that a create is about to be sent; until its answer is known, nothing is posted again without looking for the marker.
 pub async fn set_in_doubt(conn: &mut Conn, id: ulid::Ulid, until: Option<Millis>) -> sqlx::Result<()> {
     sqlx::query("update report set in_doubt = $2 where id = $1").bind(id.to_string()).bind(until).execute(conn).await?;
     Ok(())
+}
+
+/// A comment on GitHub that tells of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// `status` or `final`.
+    pub kind: String,
+    /// The issue or pull request on which it stands.
+    pub number: Number,
+    /// GitHub's id of it.
+    pub id: i64,
+}
+
+/// The comments on issues and pull requests that tell of a run, as far as GitHub has them.
+pub async fn comments_of(conn: &mut Conn, run: RunId) -> sqlx::Result<Vec<Told>> {
+    let rows = sqlx::query(
+        "select kind, number, remote_id from report where run_id = $1 and kind in ('status', 'final') and remote_id is not null order by created_at, id",
+    )
+    .bind(run.to_string())
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let number = Number(row.try_get("number")?);
+            Ok(Told { kind: row.try_get("kind")?, number, id: row.try_get("remote_id")? })
+        })
+        .collect()
 }
 
 /// GitHub shows what was owed at `report.version`; what changed meanwhile stays due. So does what is to be looked at once more `again`.

@@ -2,8 +2,8 @@
 
 use sqlx::Row as _;
 
-use super::{Conn, Row};
-use crate::model::{InstallationId, Millis, RepoName, Repository, RepositoryId};
+use super::{Conn, Row, json, parsed_or_null, to_json};
+use crate::model::{InstallationId, Millis, RepoName, Repository, RepositoryId, RunId};
 
 /// Stands for the installation of a repository that is reached without one; GitHub's ids are greater.
 const NOT_INSTALLED: i64 = 0;
@@ -18,7 +18,7 @@ pub async fn upsert(conn: &mut Conn, repository: &Repository, at: Millis) -> sql
     sqlx::query(
         "insert into repository (id, installation_id, owner, name, updated_at) values ($1, $2, $3, $4, $5) \
          on conflict (id) do update set installation_id = excluded.installation_id, owner = excluded.owner, \
-         name = excluded.name, updated_at = excluded.updated_at where repository.updated_at <= excluded.updated_at",
+         name = excluded.name, out_of_reach = null, updated_at = excluded.updated_at where repository.updated_at <= excluded.updated_at",
     )
     .bind(repository.id.0)
     .bind(installation_column(repository.installation))
@@ -59,6 +59,117 @@ pub async fn of_installation(conn: &mut Conn, installation: InstallationId) -> s
         .fetch_all(conn)
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// What a repository is like, as GitHub said when it was last asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traits {
+    /// The branch that work starts from unless told otherwise.
+    pub default_branch: String,
+    /// Whether it has issues.
+    pub issues: bool,
+    /// Whether it is read-only.
+    pub archived: bool,
+}
+
+/// What operators say of a repository (B61).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Other names that people use for it.
+    pub aliases: Vec<String>,
+    /// What it is for.
+    pub description: String,
+}
+
+/// A repository with what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The repository.
+    pub repository: Repository,
+    /// What it is like; `None`: GitHub was never asked.
+    pub traits: Option<Traits>,
+    /// Why the App does not reach it any more, in a word of GitHub's: `uninstalled`, `suspended`, `removed`.
+    pub out_of_reach: Option<String>,
+    /// What operators say of it.
+    pub words: Words,
+    /// Threads on which work is open: a branch or pull request that is neither merged nor closed, or a private task.
+    pub open_threads: i64,
+    /// Its newest run, and when that was asked for.
+    pub last_run: Option<(RunId, Millis)>,
+}
+
+/// Stores what a repository is like.
+pub async fn set_traits(conn: &mut Conn, id: RepositoryId, traits: &Traits) -> sqlx::Result<()> {
+    sqlx::query("update repository set default_branch = $2, issues_on = $3, archived = $4 where id = $1")
+        .bind(id.0)
+        .bind(&traits.default_branch)
+        .bind(i64::from(traits.issues))
+        .bind(i64::from(traits.archived))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Stores what operators say of a repository.
+pub async fn set_words(conn: &mut Conn, id: RepositoryId, words: &Words) -> sqlx::Result<()> {
+    sqlx::query("update repository set aliases = $2, description = $3 where id = $1")
+        .bind(id.0)
+        .bind(to_json(&words.aliases)?)
+        .bind(&words.description)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Notes why the App does not reach a repository any more; `None`: it does. What is known from later stays.
+pub async fn set_out_of_reach(conn: &mut Conn, id: RepositoryId, why: Option<&str>, at: Millis) -> sqlx::Result<()> {
+    sqlx::query("update repository set out_of_reach = $2 where id = $1 and updated_at <= $3")
+        .bind(id.0)
+        .bind(why)
+        .bind(at)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+const KNOWN: &str = "select repository.*, \
+    (select count(*) from thread where thread.repository_id = repository.id and \
+    (exists (select 1 from line where line.thread_id = thread.id and line.state = 'open') or \
+    exists (select 1 from task where task.thread_id = thread.id and task.closed_at is null))) as open_threads, \
+    (select id from run where run.repository_id = repository.id order by queued_at desc limit 1) as last_run, \
+    (select max(queued_at) from run where run.repository_id = repository.id) as last_run_at from repository";
+
+/// Every repository with what is known of it, by name.
+pub async fn all_known(conn: &mut Conn) -> sqlx::Result<Vec<Known>> {
+    let sql = format!("{KNOWN} order by lower(owner), lower(name), id");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(conn).await?;
+    rows.iter().map(read_known).collect()
+}
+
+/// One repository with what is known of it.
+pub async fn known(conn: &mut Conn, id: RepositoryId) -> sqlx::Result<Option<Known>> {
+    let sql = format!("{KNOWN} where repository.id = $1");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.0).fetch_optional(conn).await?;
+    row.map(|row| read_known(&row)).transpose()
+}
+
+fn read_known(row: &Row) -> sqlx::Result<Known> {
+    let traits = match (row.try_get("default_branch")?, row.try_get::<Option<i64>, _>("issues_on")?) {
+        (Some(default_branch), Some(issues)) => Some(Traits {
+            default_branch,
+            issues: issues == 1,
+            archived: row.try_get::<Option<i64>, _>("archived")? == Some(1),
+        }),
+        _ => None,
+    };
+    Ok(Known {
+        repository: read(row)?,
+        traits,
+        out_of_reach: row.try_get("out_of_reach")?,
+        words: Words { aliases: json(row, "aliases")?, description: row.try_get("description")? },
+        open_threads: row.try_get("open_threads")?,
+        last_run: parsed_or_null(row, "last_run")?.zip(row.try_get("last_run_at")?),
+    })
 }
 
 /// Every repository that the bot knows, by name.

@@ -10,7 +10,7 @@ use crate::model::{
 };
 
 /// A run as it is stored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     /// Its identity.
     pub id: RunId,

@@ -2,8 +2,8 @@
 
 use sqlx::Row as _;
 
-use super::{Conn, Row, parsed};
-use crate::model::{Millis, Number, RepositoryId, ThreadId};
+use super::{Conn, Row, json_or_null, parsed};
+use crate::model::{Ask, Millis, Number, RepositoryId, ThreadId};
 
 /// One thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,57 @@ pub async fn ensure(conn: &mut Conn, repository: RepositoryId, number: Number, n
         .execute(conn)
         .await?;
     Ok(thread)
+}
+
+/// A thread in a list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The thread.
+    pub thread: Thread,
+    /// What it is about, as far as anybody asked for something there or wrote it here.
+    pub title: Option<String>,
+    /// Runs that are kept of it.
+    pub runs: i64,
+    /// When something was last asked for there.
+    pub moved_at: Millis,
+    /// Whether it is a private task that is over.
+    pub is_closed: bool,
+}
+
+impl Listed {
+    /// What it is called.
+    pub fn title(&self) -> String {
+        self.title.clone().unwrap_or_else(|| self.thread.number.named())
+    }
+}
+
+/// The threads of a repository, those on which something was asked for last before the others.
+pub async fn listed(conn: &mut Conn, repository: RepositoryId, limit: i64) -> sqlx::Result<Vec<Listed>> {
+    let rows = sqlx::query(
+        "select thread.id, thread.repository_id, thread.number, task.title, task.closed_at, \
+         (select count(*) from run where run.thread_id = thread.id and run.discarded = 0) as runs, \
+         thread.moved_at, (select ask from run where run.thread_id = thread.id order by queued_at desc, id desc limit 1) as ask \
+         from (select id, repository_id, number, \
+         coalesce((select max(queued_at) from run where run.thread_id = thread.id), created_at) as moved_at \
+         from thread where repository_id = $1 order by moved_at desc, id desc limit $2) as thread \
+         left join task on task.thread_id = thread.id order by thread.moved_at desc, thread.id desc",
+    )
+    .bind(repository.0)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let asked = json_or_null::<Ask>(row, "ask")?.map(|ask| ask.title);
+            Ok(Listed {
+                thread: read(row)?,
+                title: row.try_get::<Option<String>, _>("title")?.or(asked),
+                runs: row.try_get("runs")?,
+                moved_at: row.try_get("moved_at")?,
+                is_closed: row.try_get::<Option<i64>, _>("closed_at")?.is_some(),
+            })
+        })
+        .collect()
 }
 
 /// The threads whose files a runner keeps: those with a run that is live or still to be looked after, those with an open line unless

@@ -54,6 +54,8 @@ pub(super) struct Git<'a> {
     /// Whether it waits for another machine.
     network: bool,
     file_bytes: Option<u64>,
+    /// Only so much of its output is wanted; more is no mistake.
+    first: Option<u64>,
     /// Never to appear in a message.
     secret: Option<&'a SecretString>,
 }
@@ -64,6 +66,8 @@ pub(super) struct Output {
     /// Its exit code; none where a signal ended it.
     pub code: Option<i32>,
     pub stdout: Vec<u8>,
+    /// Whether it would have printed more than was wanted.
+    pub cut: bool,
     /// Cleaned and cut.
     pub stderr: String,
 }
@@ -94,6 +98,7 @@ impl<'a> Git<'a> {
             timeout: LOCAL,
             network: false,
             file_bytes: None,
+            first: None,
             secret: None,
         }
     }
@@ -139,6 +144,12 @@ impl<'a> Git<'a> {
         self
     }
 
+    /// Takes so many bytes of its output and ends it there.
+    pub fn first(mut self, bytes: u64) -> Self {
+        self.first = Some(bytes);
+        self
+    }
+
     pub fn secret(mut self, secret: Option<&'a SecretString>) -> Self {
         self.secret = secret;
         self
@@ -176,8 +187,10 @@ impl<'a> Git<'a> {
             return Err(io(std::io::Error::other("its streams are missing")));
         };
         let (mut out, mut err) = (Vec::new(), Vec::new());
+        let most = self.first.unwrap_or(STDOUT_BYTES);
         let exchange = async {
-            let read_out = async { stdout.take(STDOUT_BYTES + 1).read_to_end(&mut out).await };
+            // Whoever prints more finds the pipe closed, and ends.
+            let read_out = async { stdout.take(most + 1).read_to_end(&mut out).await };
             let read_err = async {
                 let mut stderr = stderr;
                 (&mut stderr).take(STDERR_BYTES).read_to_end(&mut err).await?;
@@ -199,7 +212,11 @@ impl<'a> Git<'a> {
             }
         };
         group.0 = None;
-        if out.len() as u64 > STDOUT_BYTES {
+        if self.first.is_some() && out.len() as u64 > most {
+            out.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+            return Ok(Output { success: true, code: None, stdout: out, cut: true, stderr: String::new() });
+        }
+        if out.len() as u64 > most {
             let text = format!("more than {} MiB of output", STDOUT_BYTES / 1024 / 1024);
             return Err(GitError::TooLarge { what: self.what.to_owned(), text });
         }
@@ -207,7 +224,7 @@ impl<'a> Git<'a> {
         if !status.success() && text.is_empty() {
             text = status.to_string();
         }
-        Ok(Output { success: status.success(), code: status.code(), stdout: out, stderr: text })
+        Ok(Output { success: status.success(), code: status.code(), stdout: out, cut: false, stderr: text })
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod checks;
 mod command;
 mod credentials;
+pub mod diff;
 mod error;
 mod forget;
 pub mod hunks;

@@ -1,6 +1,9 @@
 //! The App itself: who it is, where it is installed, and which webhooks GitHub sent it.
 
+use std::collections::BTreeMap;
+
 use hyper::Method;
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -69,6 +72,11 @@ pub async fn identity(gh: &GitHub, via: Option<&Repository>) -> Result<BotIdenti
     gh.0.identity.get_or_try_init(find).await.cloned()
 }
 
+/// Who the bot is, if that was asked for before.
+pub fn known(gh: &GitHub) -> Option<BotIdentity> {
+    gh.0.identity.get().cloned()
+}
+
 /// The installation through which the App reaches a repository; not found where it is not installed.
 /// <https://docs.github.com/en/rest/apps/apps#get-a-repository-installation-for-the-authenticated-app>
 pub async fn repository_installation(gh: &GitHub, name: &RepoName) -> Result<InstallationId, ApiError> {
@@ -126,6 +134,55 @@ pub async fn public_repository(gh: &GitHub, name: &RepoName) -> Result<Found, Ap
     Ok(Found { repository: Repository { id: found.id, installation: None, name }, owner: found.owner.account })
 }
 
+/// Where the App is installed. <https://docs.github.com/en/rest/apps/apps#list-installations-for-the-authenticated-app>
+pub async fn installations(gh: &GitHub) -> Result<Vec<InstallationId>, ApiError> {
+    #[derive(Deserialize)]
+    struct Installation {
+        id: InstallationId,
+    }
+
+    let all: Vec<Installation> = gh.pages(As::App, "/app/installations?per_page=100").await?;
+    Ok(all.into_iter().map(|installation| installation.id).collect())
+}
+
+/// The repositories that an installation reaches, by a token that reads metadata and nothing else and is given back.
+/// <https://docs.github.com/en/rest/apps/installations#list-repositories-accessible-to-the-app-installation>
+pub async fn repositories_of(gh: &GitHub, installation: InstallationId) -> Result<Vec<RepositoryInfo>, ApiError> {
+    #[derive(Deserialize)]
+    struct Minted {
+        token: String,
+    }
+
+    let narrowed = json!({ "permissions": { "metadata": "read" } });
+    let Minted { token } = gh.new_token(installation, &narrowed, "token").await?;
+    let token = SecretString::from(token);
+    let listed = listed(gh, As::With(installation, &token)).await;
+    let revoked = gh.give_back(&token).await;
+    tracing::debug!(?revoked, "the token by which repositories were listed is given back");
+    listed
+}
+
+async fn listed(gh: &GitHub, who: As<'_>) -> Result<Vec<RepositoryInfo>, ApiError> {
+    /// More pages than any installation has that a team works with: 10,000 repositories.
+    const PAGES: usize = 100;
+    #[derive(Deserialize)]
+    struct Page {
+        repositories: Vec<RepositoryInfo>,
+    }
+
+    let mut all = Vec::new();
+    let mut path = "/installation/repositories?per_page=100".to_owned();
+    for _ in 0..PAGES {
+        let reply: Reply<Page> = gh.call(who, Method::GET, &path, None::<&()>).await?;
+        all.extend(reply.body.repositories);
+        match gh.linked(&path, &reply.headers, "next")? {
+            Some(next) => path = next,
+            None => return Ok(all),
+        }
+    }
+    Err(unreadable("GET", &path, false, format!("more than {PAGES} pages")))
+}
+
 /// Whether an installation is suspended now; not found where it is removed.
 /// <https://docs.github.com/en/rest/apps/apps#get-an-installation-for-the-authenticated-app>
 pub async fn is_suspended(gh: &GitHub, installation: InstallationId) -> Result<bool, ApiError> {
@@ -135,6 +192,60 @@ pub async fn is_suspended(gh: &GitHub, installation: InstallationId) -> Result<b
     }
 
     Ok(gh.get::<Installation>(As::App, &format!("/app/installations/{installation}")).await?.suspended_at.is_some())
+}
+
+/// What the App may do, and where.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Grants {
+    /// The App's slug.
+    pub slug: String,
+    /// Permission to level: `contents` to `write`.
+    #[serde(default)]
+    pub permissions: BTreeMap<String, String>,
+    /// The events it subscribes to.
+    #[serde(default)]
+    pub events: Vec<String>,
+    /// How many accounts it is installed on.
+    #[serde(skip)]
+    pub installations: usize,
+}
+
+/// What the App may do. <https://docs.github.com/en/rest/apps/apps#get-the-authenticated-app>
+pub async fn grants(gh: &GitHub) -> Result<Grants, ApiError> {
+    let found: Grants = gh.get(As::App, "/app").await?;
+    let installations: Vec<serde::de::IgnoredAny> = gh.pages(As::App, "/app/installations?per_page=100").await?;
+    Ok(Grants { installations: installations.len(), ..found })
+}
+
+/// Where the App's webhooks go.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Hook {
+    /// The address; unset where none was given.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// `json` or `form`.
+    #[serde(default)]
+    pub content_type: Option<String>,
+    /// `"1"` where GitHub does not look at the certificate; it has been a number, too.
+    #[serde(default)]
+    insecure_ssl: serde_json::Value,
+}
+
+impl Hook {
+    /// Whether GitHub sends webhooks to whoever answers at the address.
+    pub fn is_unverified(&self) -> bool {
+        self.insecure_ssl == "1" || self.insecure_ssl == 1
+    }
+}
+
+/// Where the App's webhooks go; `None` where it has none.
+/// <https://docs.github.com/en/rest/apps/webhooks#get-a-webhook-configuration-for-an-app>
+pub async fn hook(gh: &GitHub) -> Result<Option<Hook>, ApiError> {
+    match gh.get(As::App, "/app/hook/config").await {
+        Ok(hook) => Ok(Some(hook)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// One line of GitHub's log of webhooks.
@@ -158,6 +269,9 @@ pub struct DeliverySummary {
     /// The status with which we, or something in front of us, answered; 0 where nobody did.
     #[serde(default)]
     pub status_code: u16,
+    /// What became of it, in GitHub's words.
+    #[serde(default)]
+    pub status: String,
     /// The installation that it concerns.
     #[serde(default)]
     pub installation_id: Option<InstallationId>,

@@ -69,6 +69,21 @@ pub async fn get(gh: &GitHub, repo: &Repository, number: Number) -> Result<Issue
     gh.get(As::Repository(repo), &repo_path(repo, &format!("/issues/{number}"))).await
 }
 
+/// Creates an issue. It has no natural identity: after an ambiguous error look for a marker in [`newest`] first.
+/// <https://docs.github.com/en/rest/issues/issues#create-an-issue>
+pub async fn create(gh: &GitHub, repo: &Repository, title: &str, body: &str) -> Result<Issue, ApiError> {
+    let new = json!({ "title": title, "body": body });
+    Ok(gh.call(As::Repository(repo), Method::POST, &repo_path(repo, "/issues"), Some(&new)).await?.body)
+}
+
+/// The issues, newest first, of those that changed at or after a moment: one page of them.
+/// <https://docs.github.com/en/rest/issues/issues#list-repository-issues>
+pub async fn newest(gh: &GitHub, repo: &Repository, since: Millis) -> Result<Vec<Issue>, ApiError> {
+    let since = encoded(&rfc3339(since));
+    let query = format!("/issues?state=all&sort=created&direction=desc&since={since}&per_page=100");
+    gh.get(As::Repository(repo), &repo_path(repo, &query)).await
+}
+
 /// The event of putting a label on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labeled {

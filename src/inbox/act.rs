@@ -7,13 +7,13 @@ use super::apply::{Scene, about};
 use super::cause::Cause;
 use super::facts::GitHubFacts;
 use super::feedback;
+use super::known::{Said, gather};
 use super::screen::Asked;
-use crate::agent::BUILT_IN;
 use crate::config::Limits;
 use crate::context::Context;
 use crate::db::decisions::Decision as Record;
 use crate::db::reports::{NewReport, Payload};
-use crate::db::runs::{Ending, Run};
+use crate::db::runs::Ending;
 use crate::db::threads::Thread;
 use crate::db::triggers::Trigger;
 use crate::db::{self, Conn};
@@ -22,14 +22,9 @@ use crate::report::wording;
 use crate::run::discard::{Discarded, discard};
 use crate::run::feedback as run_feedback;
 use crate::run::start::{NewWork, start};
-use crate::trigger::decide::{
-    Decision, Facts, LastRun, LineFacts, LiveRun, ProfileFacts, PullFacts, Question, ReviewFacts, Start, Wish,
-    dearest_until, decide,
-};
-use crate::trigger::{help, policy};
+use crate::trigger::decide::{Decision, Facts, PullFacts, Question, Start, Wish, decide};
+use crate::trigger::help;
 
-const HOUR: Millis = 3_600_000;
-const DAY: Millis = 24 * HOUR;
 /// Runs that `/track status` lists.
 const HISTORY: i64 = 10;
 /// Decisions that `/track why` lists; a run has a handful of them.
@@ -206,37 +201,6 @@ impl Act<'_> {
     }
 
     async fn facts(&self, tx: &mut Conn, scene: &Scene) -> Result<Facts, Trouble> {
-        let config = &self.context.config;
-        let (mut live, mut last, mut reviewed) = (Vec::new(), None, None);
-        if let Some(thread) = scene.thread {
-            let runs = db::runs::of_thread(&mut *tx, thread.id, HISTORY).await?;
-            live = runs.iter().filter(|run| run.status != Status::Done).map(live_run).collect();
-            let over = runs.iter().find(|run| run.status == Status::Done);
-            let line = match over.and_then(|run| run.line) {
-                Some(line) => Some(db::lines::get(&mut *tx, line).await?),
-                None => None,
-            };
-            let line = line.map(|line| (line.state, line.pull));
-            last = over.and_then(|run| {
-                Some(LastRun { id: run.id, kind: run.kind, outcome: run.outcome?, attempt: run.attempt, line })
-            });
-            if self.asked.on_pull {
-                reviewed = db::runs::newest_review(&mut *tx, thread.id, self.asked.number).await?.map(review_facts);
-            }
-        }
-        let line = match &scene.line {
-            Some(line) => {
-                let newest = db::runs::of_line(&mut *tx, line.id, 1).await?.pop();
-                Some(LineFacts {
-                    id: line.id,
-                    state: line.state,
-                    pull: line.pull,
-                    base: line.base_branch.clone(),
-                    agent: newest.map(|run| run.agent),
-                })
-            }
-            None => None,
-        };
         let pull = self.github.pull.as_ref().filter(|_| self.asked.on_pull).map(|pull| PullFacts {
             number: pull.number,
             ours: scene.on_ours,
@@ -245,45 +209,9 @@ impl Act<'_> {
             head: pull.head.sha.clone(),
             base: pull.base.r#ref.clone(),
         });
-        let limits = match &self.github.policy {
-            Ok(policy) => policy::effective(&config.limits, policy),
-            Err(_) => config.limits.clone(),
-        };
-        let costs = db::runs::costs_since(&mut *tx, self.now - DAY).await?;
-        let actor = self.asked.actor.id;
-        let agents = BUILT_IN.iter().map(|name| (*name).to_owned()).chain(config.agents.keys().cloned()).collect();
-        let profiles = config
-            .profiles
-            .iter()
-            .map(|(name, profile)| ProfileFacts {
-                name: name.clone(),
-                agent: profile.agent.clone(),
-                model: profile.model.clone(),
-                instructions: profile.instructions.clone(),
-            })
-            .collect();
-        Ok(Facts {
-            open: self.github.open,
-            archived: self.github.archived,
-            pull,
-            live,
-            last,
-            line,
-            reviewed,
-            policy: self.github.policy.clone(),
-            agents,
-            profiles,
-            runners: self.context.runners.defaults(),
-            default_agent: config.default_agent.clone(),
-            asked_last_hour: db::runs::asked_since(&mut *tx, actor, self.now - HOUR).await?,
-            asked_again_at: match limits.runs_per_user_hour {
-                0 => None,
-                n => db::runs::nth_asked_since(tx, actor, (n, self.now - HOUR)).await?.map(|at| at + HOUR + 1),
-            },
-            cost_last_day: costs.iter().map(|(_, cost)| cost).sum(),
-            afforded_again_at: dearest_until(&costs, &limits).map(|at| at + DAY + 1),
-            limits,
-        })
+        let GitHubFacts { open, archived, policy, .. } = self.github;
+        let said = Said { open: *open, archived: *archived, policy: policy.clone(), pull };
+        gather(tx, self.context, scene, (&self.asked.actor, said), self.now).await
     }
 
     fn new_work(&self, thread: Thread, wanted: &Start, limits: Limits) -> NewWork {
@@ -387,25 +315,6 @@ impl Act<'_> {
             about: about(scene, self.asked, self.github.pull.as_ref()),
         };
         Ok(db::decisions::insert(tx, &record, self.now).await?)
-    }
-}
-
-fn review_facts(run: Run) -> ReviewFacts {
-    ReviewFacts {
-        agent: run.agent,
-        model: run.model,
-        profile: run.profile,
-        prompt: run.ask.pin.and_then(|pin| pin.prompt),
-    }
-}
-
-fn live_run(run: &Run) -> LiveRun {
-    LiveRun {
-        id: run.id,
-        lane: run.lane,
-        status: run.status,
-        canceling: run.cancel_at.is_some(),
-        out_of_sight: run.unreachable_since.is_some(),
     }
 }
 

@@ -239,6 +239,7 @@ async fn answer(context: &Context, cause: Cause<'_>, repository: &Repository, as
     let now = context.clock.now();
     let (mut tx, seq) = cause.begin(context).await?;
     db::repositories::upsert(&mut tx, repository, cause.received_at()).await?;
+    db::repositories::set_traits(&mut tx, repository.id, &github.traits).await?;
     if let (Some(line), Some(_)) = (open_line, pull)
         && let Some(ended) = facts::ended(github.pull.as_ref())
         && line.pull == pull

@@ -3,29 +3,20 @@
 //! What a delivery would have told is asked of GitHub; from there on it is a `/track review` like any other, through the same decision.
 //! Where the App is not installed, what everybody may read is reviewed, and nothing of it goes to GitHub (B36).
 
-use bytes::Bytes;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use super::Trouble;
-use super::apply;
-use super::cause::Cause;
-use super::facts;
-use super::screen::{Asked, Origin};
+use super::by_hand::{Done, NotDone, carry_out};
 use crate::config::Config;
 use crate::context::Context;
-use crate::db;
-use crate::db::deliveries::{NewDelivery, Packed, Source};
-use crate::event::{IssueText, Sender};
+use crate::github::ApiError;
 use crate::github::app::{self, Found};
-use crate::github::{ApiError, User, issues};
-use crate::model::{Account, Number, Place, RepoName, Repository, RunId, uuid};
+use crate::model::{Account, Number, RepoName, Repository, RunId, uuid};
 use crate::report::wording;
 use crate::run::mains;
 use crate::run::trouble::Trouble as RunTrouble;
 use crate::trigger::address::read_address;
-use crate::trigger::command::{Command, Review, check_review};
-use crate::trigger::decide::Wish;
+use crate::trigger::command::{Command, Review, check};
 
 /// A review that is asked for.
 #[derive(Clone, Debug)]
@@ -71,37 +62,31 @@ impl<E: Into<Trouble>> From<E> for NotQueued {
 /// Queues a review, or says why not.
 pub async fn review(context: &Context, wanted: &Wanted) -> Result<Queued, NotQueued> {
     let (name, number) = read_address(&wanted.url, &context.app.server_url).map_err(NotQueued::Refused)?;
-    check_review(&wanted.review).map_err(NotQueued::Refused)?;
+    let command = Command::Review(wanted.review.clone());
+    check(&command).map_err(NotQueued::Refused)?;
     let login = requester(&context.config, wanted.requester.as_deref()).map_err(NotQueued::Refused)?;
     let (found, not_posted) = find(context, &name).await?;
     let Found { repository, owner } = found;
     let actor = account(context, &repository, login).await?;
-    let (on_pull, issue) = subject(context, &repository, number).await?;
 
     let key = format!("page:{}", uuid(rand::random(), 4));
-    let asked = Asked {
-        number,
-        on_pull,
-        actor,
-        place: Place::Nowhere,
-        origin: Origin::ByHand(key.clone()),
-        label: None,
-        wishes: vec![Wish::Command(Command::Review(wanted.review.clone()))],
-        review: None,
-        issue,
-    };
-    let request = stored(context, &key, wanted);
-    apply::ask(context, Cause::ByHand(&request), (&repository, owner.id), &asked).await?;
-
-    let decided = db::decisions::of_delivery(&mut *context.db.read().await?, &key).await?;
-    let Some(decided) = decided else { return Err(anyhow::anyhow!("a request leaves a decision").into()) };
-    let requester = asked.actor.login;
-    match (decided.run, decided.verdict.as_str(), decided.reason.as_str()) {
-        (Some(run), "accepted", _) => Ok(Queued { run, repository: repository.name, number, requester, not_posted }),
-        (_, _, "stranger") => Err(NotQueued::Refused(format!(
-            "{requester} may not write in {name}, so nothing is started for them there; --as names somebody who may"
+    let Review { agent, model, runner, instructions } = &wanted.review;
+    let told = json!({
+        "url": wanted.url, "requester": wanted.requester,
+        "agent": agent, "model": model, "runner": runner, "instructions": instructions,
+    });
+    let done = carry_out(context, (&repository, owner.id), (&key, told), (number, &actor, &command)).await;
+    match done {
+        Ok(Done { run: Some(run), .. }) => {
+            Ok(Queued { run, repository: repository.name, number, requester: actor.login, not_posted })
+        }
+        Ok(Done { told, .. }) => Err(NotQueued::Refused(told)),
+        Err(NotDone::Refused { reason, .. }) if reason == "stranger" => Err(NotQueued::Refused(format!(
+            "{} may not write in {name}, so nothing is started for them there; --as names somebody who may",
+            actor.login
         ))),
-        _ => Err(NotQueued::Refused(decided.detail)),
+        Err(NotDone::Refused { why, .. }) => Err(NotQueued::Refused(why)),
+        Err(NotDone::Trouble(trouble)) => Err(NotQueued::Trouble(trouble)),
     }
 }
 
@@ -152,61 +137,5 @@ async fn account(context: &Context, via: &Repository, login: &str) -> Result<Acc
         Ok(None) => Err(NotQueued::Refused(format!("GitHub knows no account {login}: --as names who asks"))),
         Err(RunTrouble::GitHub(error)) => Err(error.into()),
         Err(other) => Err(anyhow::Error::from(other).into()),
-    }
-}
-
-/// Whether a number is a pull request's, and its words as they are now.
-async fn subject(context: &Context, repository: &Repository, number: Number) -> Result<(bool, IssueText), NotQueued> {
-    if let Some(pull) = facts::pull_of(context, repository, number).await? {
-        let issue = IssueText {
-            state_open: pull.is_open(),
-            title: pull.title,
-            body: pull.body,
-            author: pull.user.map(sender),
-            updated_at: Some(pull.updated_at),
-            head_branch: Some(pull.head.r#ref),
-            html_url: pull.html_url,
-        };
-        return Ok((true, issue));
-    }
-    match issues::get(&context.github, repository, number).await {
-        Ok(issue) => {
-            let issue = IssueText {
-                state_open: issue.is_open(),
-                title: issue.title,
-                body: issue.body,
-                author: issue.user.map(sender),
-                updated_at: Some(issue.updated_at),
-                head_branch: None,
-                html_url: issue.html_url,
-            };
-            Ok((false, issue))
-        }
-        Err(error) if error.is_not_found() => {
-            Err(NotQueued::Refused(format!("there is no #{number} in {}", repository.name)))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn sender(user: User) -> Sender {
-    Sender { is_bot: user.kind == "Bot", account: user.account }
-}
-
-/// The request as it lies among the deliveries.
-fn stored(context: &Context, key: &str, wanted: &Wanted) -> NewDelivery {
-    let Review { agent, model, runner, instructions } = &wanted.review;
-    let told = json!({
-        "url": wanted.url, "requester": wanted.requester,
-        "agent": agent, "model": model, "runner": runner, "instructions": instructions,
-    });
-    let body = Bytes::from(told.to_string());
-    NewDelivery {
-        id: key.to_owned(),
-        event: "review".to_owned(),
-        sha256: hex::encode(Sha256::digest(&body)),
-        body: Packed::from(body),
-        source: Source::ByHand,
-        received_at: context.clock.now(),
     }
 }

@@ -1,7 +1,10 @@
 //! What GitHub says at the time of a decision, asked all at once: the decision stands on the path from a label to a working agent.
 
 use crate::context::Context;
-use crate::github::issues::{self, Issue, Labeled};
+use crate::db;
+use crate::db::repositories::Traits;
+use crate::db::tasks::Task;
+use crate::github::issues::{self, Issue, Label, Labeled};
 use crate::github::pulls::{self, PullRequest};
 use crate::github::{ApiError, permission};
 use crate::model::{Account, LineState, Millis, Number, Repository};
@@ -35,6 +38,33 @@ pub struct GitHubFacts {
     pub labeled_event: Option<Labeled>,
     /// The pull request that it is about.
     pub pull: Option<PullRequest>,
+    /// What the repository is like now.
+    pub traits: Traits,
+}
+
+/// What an issue, a pull request or a private task says, and whether it is open.
+pub struct Words {
+    /// Whether it can be worked on.
+    pub open: bool,
+    /// Its title.
+    pub title: String,
+    /// Its text.
+    pub body: String,
+    /// Who wrote it; nobody for a deleted account.
+    pub author: Option<String>,
+    labels: Vec<Label>,
+}
+
+impl From<Issue> for Words {
+    fn from(issue: Issue) -> Self {
+        Self {
+            open: issue.is_open(),
+            title: issue.title,
+            body: issue.body,
+            author: issue.user.map(|user| user.account.login),
+            labels: issue.labels,
+        }
+    }
 }
 
 /// Whether the actor may ask, by GitHub's answer for that account alone. An error is no answer.
@@ -57,7 +87,7 @@ pub async fn gather(
 ) -> Result<Option<GitHubFacts>, Trouble> {
     let (entitled, issue, about, policy, labeled, pull) = tokio::join!(
         entitled(context, repository, &asked.actor),
-        issue_of(context, repository, subject),
+        words_of(context, repository, subject),
         plan::about(context, repository),
         plan::policy(context, repository),
         labeled_event(context, repository, asked),
@@ -85,15 +115,16 @@ pub async fn gather(
         _ => None,
     };
     Ok(Some(GitHubFacts {
-        open: issue.is_open(),
+        open: issue.open,
         archived: about.archived,
-        author: issue.user.map(|user| user.account.login),
+        author: issue.author,
         title: issue.title,
         body: issue.body,
         policy,
         label_is_on: asked.label.is_some() && still_on,
         labeled_event,
         pull: pull?,
+        traits: super::repositories::traits(&about),
     }))
 }
 
@@ -133,12 +164,35 @@ pub async fn recent_pull(
     }
 }
 
-/// The same for an issue.
-pub async fn recent_issue(context: &Context, repository: &Repository, number: Number) -> Result<Issue, ApiError> {
+/// The same for what the thread itself says.
+pub async fn recent_words(context: &Context, repository: &Repository, number: Number) -> Result<Words, Trouble> {
     match context.issues.since((repository.id, number), context.clock.now() - MOMENT) {
-        Some(issue) => Ok(issue),
-        None => issue_of(context, repository, number).await,
+        Some(issue) => Ok(issue.into()),
+        None => words_of(context, repository, number).await,
     }
+}
+
+/// What a thread says now: GitHub is asked of issues and pull requests, and knows nothing of a private task.
+async fn words_of(context: &Context, repository: &Repository, number: Number) -> Result<Words, Trouble> {
+    if !number.is_private() {
+        return Ok(issue_of(context, repository, number).await?.into());
+    }
+    let task = task_of(context, repository, number).await?;
+    let task = task.ok_or_else(|| anyhow::anyhow!("{} of {} is not stored", number.named(), repository.name))?;
+    Ok(Words {
+        open: task.closed_at.is_none(),
+        title: task.words.title,
+        body: task.words.body,
+        author: Some(task.words.author.login),
+        labels: Vec::new(),
+    })
+}
+
+/// The private task of a number.
+pub async fn task_of(context: &Context, repository: &Repository, number: Number) -> Result<Option<Task>, Trouble> {
+    let mut conn = context.db.read().await?;
+    let Some(thread) = db::threads::find(&mut conn, repository.id, number).await? else { return Ok(None) };
+    Ok(db::tasks::of_thread(&mut conn, thread.id).await?)
 }
 
 async fn issue_of(context: &Context, repository: &Repository, number: Number) -> Result<Issue, ApiError> {

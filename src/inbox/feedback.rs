@@ -243,7 +243,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
                 None => Ok(None),
             }
         },
-        facts::recent_issue(context, &repository, thread.number),
+        facts::recent_words(context, &repository, thread.number),
         plan::recent_about(context, &repository),
         plan::recent_policy(context, &repository),
     );
@@ -287,7 +287,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
     let costs = db::runs::costs_since(&mut tx, now - DAY).await?;
     let facts = FeedbackFacts {
         requested: request.is_some(),
-        issue_open: issue.is_open(),
+        issue_open: issue.open,
         pull_open: ended.is_none(),
         archived: about.archived,
         mode,
@@ -312,7 +312,7 @@ async fn act_on(context: &Context, line: &Line) -> Result<(), Trouble> {
                     kind: Kind::FollowUp,
                     title: issue.title,
                     body: issue.body,
-                    author: issue.user.map(|user| user.account.login).unwrap_or_default(),
+                    author: issue.author.unwrap_or_default(),
                     instructions: request.as_ref().map(|(words, _)| words.clone()).unwrap_or_default(),
                     base: None,
                     fresh: false,

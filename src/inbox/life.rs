@@ -66,7 +66,13 @@ pub(super) async fn turn(
     let effect = match &line {
         Some(line) => {
             let ended = facts::ended(pull.as_ref());
-            our_pull(&mut tx, (line, number), (ended, delivery.received_at), (&by, now)).await?
+            let effect = our_pull(&mut tx, (line, number), (ended, delivery.received_at), (&by, now)).await?;
+            match ended {
+                Some(LineState::Merged) if thread.number.is_private() => {
+                    done(&mut tx, line, effect, (&by, now)).await?
+                }
+                _ => effect,
+            }
         }
         None => subject(&mut tx, thread.id, (number, open, gone), (&by, now)).await?,
     };
@@ -115,6 +121,34 @@ async fn our_pull(
         }
         (state, None) => Ok(effect(state, format!("pull request #{number} stays as it was for track"), Vec::new())),
     }
+}
+
+/// A private task is done with its pull request, as GitHub closes an issue with the pull request that says so; unless work goes on elsewhere.
+async fn done(tx: &mut Conn, line: &Line, effect: Effect, (by, now): (&str, Millis)) -> Result<Effect, Trouble> {
+    let goes_on = db::lines::open_of(&mut *tx, line.thread).await?.is_some_and(|open| open.id != line.id);
+    if goes_on || !db::tasks::set_closed(&mut *tx, line.thread, Some(now)).await? {
+        return Ok(effect);
+    }
+    let (detail, rings) = close(tx, line.thread, (by, now)).await?;
+    Ok(Effect {
+        reason: effect.reason,
+        detail: format!("{}. {detail}", effect.detail),
+        rings: effect.rings.into_iter().chain(rings).collect(),
+    })
+}
+
+/// Ends what is live on a thread that is over, and removes its workspaces (B40).
+pub(super) async fn close(
+    tx: &mut Conn,
+    thread: ThreadId,
+    (by, now): (&str, Millis),
+) -> Result<(String, Vec<RunId>), Trouble> {
+    let number = db::threads::get(&mut *tx, thread).await?.number;
+    let rings = cancel(&mut *tx, thread, |_| true, (by, now)).await?;
+    db::cleanups::ask(tx, thread, true, now).await?;
+    let detail =
+        format!("{} is closed: {} ended, and its files on runners are removed", number.named(), count(rings.len()));
+    Ok((detail, rings))
 }
 
 /// The issue or pull request of a thread itself: closing it ends what is live there and removes its workspaces (B40).
@@ -171,15 +205,37 @@ pub(super) async fn installation(
     };
     let what = format!("the App on {}: {word}", installation.account.login);
     let mut tx = context.db.begin().await?;
-    let is_reached = matches!(installation.change, InstallationChange::Created | InstallationChange::Added);
-    for (id, name) in installation.repositories.iter().filter(|_| is_reached) {
-        let repository = Repository { id: *id, installation: Some(installation.id), name: name.clone() };
-        db::repositories::upsert(&mut tx, &repository, delivery.received_at).await?;
-    }
+    register(&mut tx, installation, (word, delivery.received_at)).await?;
     let rings = end_all(&mut tx, context, (delivery, envelope), &lost, (word, &what)).await?;
     tx.commit().await?;
     forget_tokens(context, &lost).await?;
     ring(context, &rings);
+    Ok(())
+}
+
+/// Repositories register themselves (B61), and it is noted why one cannot be reached any more.
+async fn register(tx: &mut Conn, installation: &Installation, (word, at): (&str, Millis)) -> Result<(), Trouble> {
+    let id = installation.id;
+    let listed = installation.repositories.iter();
+    match installation.change {
+        InstallationChange::Created | InstallationChange::Added => {
+            for (repository, name) in listed {
+                let repository = Repository { id: *repository, installation: Some(id), name: name.clone() };
+                db::repositories::upsert(&mut *tx, &repository, at).await?;
+            }
+        }
+        InstallationChange::Removed => {
+            for (repository, _) in listed {
+                db::repositories::set_out_of_reach(&mut *tx, *repository, Some("removed"), at).await?;
+            }
+        }
+        InstallationChange::Deleted | InstallationChange::Suspended | InstallationChange::Unsuspended => {
+            let why = (installation.change != InstallationChange::Unsuspended).then_some(word);
+            for repository in db::repositories::of_installation(&mut *tx, id).await? {
+                db::repositories::set_out_of_reach(&mut *tx, repository.id, why, at).await?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -306,7 +362,7 @@ async fn cancel(
     Ok(rings)
 }
 
-fn ring(context: &Context, runs: &[RunId]) {
+pub(super) fn ring(context: &Context, runs: &[RunId]) {
     for run in runs {
         context.active.ring(*run);
     }

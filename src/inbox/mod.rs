@@ -5,14 +5,19 @@
 
 mod act;
 mod apply;
+pub mod by_hand;
 pub mod by_url;
 mod cause;
 mod facts;
 pub mod feedback;
+mod known;
 mod life;
+pub mod offers;
 mod ours;
+pub mod repositories;
 mod screen;
 pub mod sweep;
+pub mod tasks;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use ulid::{Generator, Ulid};
 
+use super::ask::{NotARepoName, RepoName};
+
 macro_rules! ulid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -98,15 +100,60 @@ number_id!(
     InstallationId
 );
 number_id!(
-    /// The number of an issue or pull request within its repository.
+    /// The number of an issue or pull request within its repository; below zero that of a private task, which GitHub knows nothing of (B63).
     Number
 );
 
+impl Number {
+    /// Whether it is that of a private task: nothing of GitHub's has it.
+    pub fn is_private(self) -> bool {
+        self.0 < 0
+    }
+
+    /// How people call it: `#7`, or `task 3`.
+    pub fn named(self) -> String {
+        if self.is_private() { format!("task {}", self.0.unsigned_abs()) } else { format!("#{self}") }
+    }
+
+    /// The same with its repository, as one word that commands take: `octo/hello#7`, or `octo/hello~3`.
+    pub fn named_in(self, repository: &str) -> String {
+        if self.is_private() {
+            format!("{repository}~{}", self.0.unsigned_abs())
+        } else {
+            format!("{repository}#{self}")
+        }
+    }
+}
+
 impl LineId {
-    /// The branch of this line for an issue or pull request: `track/issue-<number>-<last 8 of the ULID, lower case>`.
+    /// The branch of this line for an issue or pull request: `track/issue-<number>-<last 8 of the ULID, lower case>`; for a private task
+    /// `track/task-<number>-…`.
     pub fn branch(self, number: Number) -> String {
         let ulid = self.to_string().to_lowercase();
-        format!("track/issue-{number}-{}", &ulid[ulid.len() - 8..])
+        let what = if number.is_private() { "task" } else { "issue" };
+        format!("track/{what}-{}-{}", number.0.unsigned_abs(), &ulid[ulid.len() - 8..])
+    }
+}
+
+/// The number of a thread as people write it for a command: `7`, `#7` or `octo/hello#7`, and for a private task `~3` or `octo/hello~3`.
+///
+/// # Errors
+/// A sentence that says how it is written.
+pub fn read_place(text: &str) -> Result<(Option<RepoName>, Number), String> {
+    let wrong = || {
+        "an issue or pull request is named like `octo/hello#7` or `7`, a private task like `octo/hello~3`".to_owned()
+    };
+    let (repository, sign, digits) = match text.rsplit_once(['#', '~']) {
+        Some((repository, digits)) if text[repository.len()..].starts_with('~') => (repository, -1, digits),
+        Some((repository, digits)) => (repository, 1, digits),
+        None => ("", 1, text),
+    };
+    let repository = (!repository.is_empty()).then(|| repository.parse()).transpose();
+    let repository = repository.map_err(|error: NotARepoName| error.to_string())?;
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    match digits.parse::<i64>() {
+        Ok(number) if plain && number > 0 => Ok((repository, Number(sign * number))),
+        _ => Err(wrong()),
     }
 }
 
@@ -169,6 +216,30 @@ mod tests {
     fn a_branch_is_named_after_the_issue_and_the_line() {
         let line: LineId = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         assert_eq!(line.branch(Number(42)), "track/issue-42-q69g5fav");
+        assert_eq!(line.branch(Number(-3)), "track/task-3-q69g5fav");
+    }
+
+    // B63
+    #[test]
+    fn a_place_is_read_as_it_is_named() {
+        for (text, named) in [
+            ("octo/hello#7", Some("octo/hello#7")),
+            ("octo/hello~3", Some("octo/hello~3")),
+            ("7", Some("-#7")),
+            ("#7", Some("-#7")),
+            ("~3", Some("-~3")),
+            ("octo/hello~-3", None),
+            ("octo/hello#0", None),
+            ("octo/hello", None),
+            ("#+7", None),
+            ("octo/../x#7", None),
+            ("", None),
+        ] {
+            let read = read_place(text).ok();
+            let read =
+                read.map(|(repo, number)| number.named_in(&repo.map_or("-".to_owned(), |repo| repo.to_string())));
+            assert_eq!(read.as_deref(), named, "{text}");
+        }
     }
 
     #[test]

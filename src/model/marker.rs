@@ -46,6 +46,15 @@ impl MarkerKey {
     }
 }
 
+/// A text without the marker that ends it: agents are not told of it.
+pub fn without_marker(body: &str) -> &str {
+    let text = body.trim_end();
+    match text.rsplit_once('\n') {
+        Some((words, last)) if last.starts_with("<!-- track run=") && last.ends_with(" -->") => words.trim_end(),
+        _ => body,
+    }
+}
+
 /// Whether a text carries something that looks like a marker of ours: such a comment is never obeyed.
 pub fn looks_marked(body: &str) -> bool {
     body.contains("<!-- track run=")
@@ -66,5 +75,6 @@ mod tests {
         assert!(!again.is_in(&body, run, "final"));
         assert!(!other.is_in(&body, run, "status"));
         assert!(!key.is_in(&format!("> {}\nquoted", body.trim()), run, "status"));
+        assert_eq!((without_marker(&body), without_marker("a\nb\n")), ("Done.", "a\nb\n"));
     }
 }

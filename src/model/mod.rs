@@ -12,11 +12,13 @@ mod state;
 mod usage;
 mod visitor;
 
-pub use ask::{Account, Ask, Kind, Lane, Pin, Place, Reaction, RepoName, Repository, ReviewPrompt};
+pub use ask::{Account, Ask, Kind, Lane, NotARepoName, Pin, Place, Reaction, RepoName, Repository, ReviewPrompt};
 pub use clock::{Clock, Millis, date_time};
 pub use feedback::{Feedback, LineComment, ReviewWords};
-pub use ids::{AccountId, InstallationId, LineId, Number, RepositoryId, RunId, Sha, ThreadId, new_ulid, uuid};
-pub use marker::{MarkerKey, looks_marked};
+pub use ids::{
+    AccountId, InstallationId, LineId, Number, RepositoryId, RunId, Sha, ThreadId, new_ulid, read_place, uuid,
+};
+pub use marker::{MarkerKey, looks_marked, without_marker};
 pub use session::Session;
 pub use state::{Kept, LineState, Outcome, Phase, Reason, Status};
 pub use usage::Usage;

@@ -238,6 +238,14 @@ fn left_out(out: &mut String, run: &Run) -> std::fmt::Result {
     Ok(())
 }
 
+/// How a run ended, in one line of Markdown.
+pub fn ended(run: &Run, facts: &StatusFacts) -> String {
+    let mut out = String::new();
+    // Writing into a string does not fail.
+    let _ = headline(&mut out, run, facts);
+    out.trim_end().to_owned()
+}
+
 fn headline(out: &mut String, run: &Run, facts: &StatusFacts) -> std::fmt::Result {
     let reason = run.reason.unwrap_or(Reason::Internal);
     match run.outcome.unwrap_or(Outcome::Failed) {
@@ -357,12 +365,15 @@ fn footer(out: &mut String, run: &Run, facts: &StatusFacts) {
 pub fn pushed(main_users: &[String], run: &Run, thread: Number, automatic: bool) -> String {
     let people: Vec<String> = main_users.iter().map(|login| format!("@{login}")).collect();
     let sha = run.pushed.as_ref().map_or_else(String::new, |sha| code(sha.short()));
-    let how = if automatic {
-        "a review that comments or requests changes makes me follow up, and so does `/track followup <text>`"
-    } else {
-        "to have more done, comment `/track followup <text>` here or on the issue"
+    let how = match (automatic, thread.is_private()) {
+        (true, _) => {
+            "a review that comments or requests changes makes me follow up, and so does `/track followup <text>`"
+        }
+        (false, false) => "to have more done, comment `/track followup <text>` here or on the issue",
+        (false, true) => "to have more done, comment `/track followup <text>` here",
     };
-    format!("{} {} pushed {sha} for #{thread}. Please have a look; {how}.", people.join(" "), code(&run.agent),)
+    let thread = thread.named();
+    format!("{} {} pushed {sha} for {thread}. Please have a look; {how}.", people.join(" "), code(&run.agent),)
         .trim_start()
         .to_owned()
 }
@@ -409,10 +420,13 @@ pub fn pull_request_body(
     (thread, continues): (Number, Option<Number>),
     run_url: Option<&str>,
 ) -> String {
-    let continues = continues.map_or_else(String::new, |pull| format!(" Continues #{pull}."));
-    let link = run_link(run.id, run_url);
+    let closes = (!thread.is_private()).then(|| format!("Closes #{thread}."));
+    let continues = continues.map(|pull| format!("Continues #{pull}."));
+    let about: Vec<String> = [closes, continues].into_iter().flatten().collect();
+    let about = if about.is_empty() { String::new() } else { format!("\n\n{}", about.join(" ")) };
+    let (link, thread) = (run_link(run.id, run_url), thread.named());
     format!(
-        "{}\n\nCloses #{thread}.{continues}\n\n<sub>{} by {} · asked by {} in #{thread}</sub>",
+        "{}{about}\n\n<sub>{} by {} · asked by {} in {thread}</sub>",
         quoted(agents_words, 40_000),
         link,
         code(&run.agent),
@@ -420,6 +434,13 @@ pub fn pull_request_body(
     )
     .trim_start()
     .to_owned()
+}
+
+/// The text of an issue that the bot creates for somebody: their words as they are, who wrote them, and the marker by which it is found again.
+pub fn task_body(words: &str, login: &str, marker: &str) -> String {
+    format!("{}\n\n<sub>written by {} on track's page</sub>\n\n{marker}", words.trim_end(), quoted_line(login, 60))
+        .trim_start()
+        .to_owned()
 }
 
 /// The list of runs that `/track status` answers with.

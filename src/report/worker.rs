@@ -184,7 +184,8 @@ async fn desired(context: &Context, report: &Report) -> Result<Option<Desired>> 
     }))
 }
 
-async fn status_facts(context: &Context, run: &Run) -> Result<StatusFacts> {
+/// What the status of a run is told from, as it is now.
+pub async fn status_facts(context: &Context, run: &Run) -> Result<StatusFacts> {
     let mut conn = context.db.read().await?;
     let repository = db::repositories::get(&mut conn, run.repository).await?.context("a run's repository is stored")?;
     let line = match run.line {

@@ -3,21 +3,20 @@
 //! The file at `$TRACK_HOME/journals/<run>` and the offset in the run's row move together: after a crash the file is cut back to
 //! the stored offset, read again from its beginning, and continued from there, so no byte is lost or counted twice.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, SeekFrom};
 
-use crate::agent::{Agent, Reader};
-use crate::context::Context;
+use crate::agent::{Agent, Frames, Reader};
+use crate::context::{Context, Watched};
 use crate::db::runs::{Learned, Run};
-use crate::model::Session;
+use crate::model::{RunId, Session};
 
 /// Bytes read at a time while an earlier part is read again.
 const READ_CHUNK: usize = 256 * 1024;
-/// Longest frame that is kept in memory; the supervisor cuts lines well below.
-const FRAME_LIMIT: usize = 1024 * 1024;
 
 /// The journal of one turn of a run.
 pub struct Journal {
@@ -26,6 +25,8 @@ pub struct Journal {
     frames: Frames,
     reader: Reader,
     progress: Option<String>,
+    run: RunId,
+    watched: Arc<Watched>,
 }
 
 impl Journal {
@@ -40,8 +41,15 @@ impl Journal {
         // A file that is shorter than the row says was lost or restored from elsewhere: the runner still has everything.
         let offset = if length < offset { 0 } else { offset };
         file.set_len(offset).await?;
-        let mut journal =
-            Self { file, offset: 0, frames: Frames::default(), reader: Reader::new(agent, earlier), progress: None };
+        let mut journal = Self {
+            file,
+            offset: 0,
+            frames: Frames::default(),
+            reader: Reader::new(agent, earlier),
+            progress: None,
+            run: run.id,
+            watched: context.wake.watched.clone(),
+        };
         let mut chunk = vec![0; READ_CHUNK];
         loop {
             let n = journal.file.read(&mut chunk).await?;
@@ -65,6 +73,7 @@ impl Journal {
         self.file.write_all(bytes).await?;
         self.file.flush().await?;
         self.offset += bytes.len() as u64;
+        self.watched.ring(self.run);
         self.learn(bytes);
         Ok(())
     }
@@ -81,8 +90,8 @@ impl Journal {
 
     fn learn(&mut self, bytes: &[u8]) {
         let (reader, progress) = (&mut self.reader, &mut self.progress);
-        self.frames.push(bytes, |line| {
-            if let Some(new) = reader.feed(line) {
+        self.frames.push(bytes, |frame| {
+            if let Some(new) = frame.output().and_then(|line| reader.feed(line)) {
                 *progress = Some(new.text);
             }
         });
@@ -91,59 +100,11 @@ impl Journal {
 
 /// Where the journal of a run's present turn lies; that of the first has the run's own name.
 pub fn path(context: &Context, run: &Run) -> PathBuf {
-    let name = if run.turn > 1 { format!("{}.{}", run.id, run.turn) } else { run.id.to_string() };
-    context.config.home.join("journals").join(name)
+    file(&context.config.home, run.id, run.turn)
 }
 
-/// Frames `<ms>\t<kind>\t<text>\n` cut out of a stream of bytes.
-#[derive(Default)]
-struct Frames {
-    partial: Vec<u8>,
-}
-
-impl Frames {
-    /// Hands the text of each complete frame that is the agent's own output (kind `o`) to `each`.
-    fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
-        while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
-            let (line, rest) = bytes.split_at(end);
-            bytes = &rest[1..];
-            if self.partial.is_empty() {
-                frame(line, &mut each);
-            } else {
-                self.keep(line);
-                let whole = std::mem::take(&mut self.partial);
-                frame(&whole, &mut each);
-            }
-        }
-        self.keep(bytes);
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        let room = FRAME_LIMIT.saturating_sub(self.partial.len());
-        self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-}
-
-fn frame(line: &[u8], each: &mut impl FnMut(&[u8])) {
-    let mut parts = line.splitn(3, |b| *b == b'\t');
-    if let (Some(_at), Some(b"o"), Some(text)) = (parts.next(), parts.next(), parts.next()) {
-        each(text);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_come_out_whole_wherever_the_stream_is_cut() {
-        let stream = b"1\to\tone\n2\tp\tlaunching\n3\to\tt\two\n4\to\tlast without end";
-        for cut in 0..stream.len() {
-            let mut frames = Frames::default();
-            let mut seen = Vec::new();
-            frames.push(&stream[..cut], |text| seen.push(text.to_vec()));
-            frames.push(&stream[cut..], |text| seen.push(text.to_vec()));
-            assert_eq!(seen, [b"one".to_vec(), b"t\two".to_vec()], "cut at {cut}");
-        }
-    }
+/// Where the journal of a turn lies below `$TRACK_HOME`.
+pub fn file(home: &Path, run: RunId, turn: i64) -> PathBuf {
+    let name = if turn > 1 { format!("{run}.{turn}") } else { run.to_string() };
+    home.join("journals").join(name)
 }

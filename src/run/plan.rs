@@ -16,7 +16,7 @@ use crate::db::runs::{Again, Ground, LeftOut, Run};
 use crate::git;
 use crate::github::repos::{self, RepositoryInfo};
 use crate::github::{ApiError, app::BotIdentity};
-use crate::model::{Kind, LineComment, Reason, Repository, ReviewWords, Sha};
+use crate::model::{Kind, LineComment, Reason, Repository, ReviewWords, Sha, without_marker};
 use crate::runner::{Machine, Start};
 use crate::trigger::decide::PERMISSION_TRUSTED;
 use crate::trigger::policy::{self, Policy};
@@ -24,7 +24,7 @@ use crate::trigger::policy::{self, Policy};
 /// Runs of a thread whose requests are told to the agent.
 const HISTORY: i64 = 20;
 /// Where files beside the prompt lie among the run's files.
-const CONTEXT: &str = "context";
+pub(super) const CONTEXT: &str = "context";
 /// Where the commit-msg hook lies among the run's files.
 const HOOK: &str = "hooks/commit-msg";
 
@@ -90,11 +90,18 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
     })?;
     // The issue or pull request whose words are the ask.
     let subject = run.ask.pin.as_ref().map_or(thread.number, |pin| pin.pull);
+    // People talk about a private task on its pull request, once there is one.
+    let talk = if subject.is_private() { line.as_ref().and_then(|line| line.pull) } else { Some(subject) };
 
     let (found, policy, remarks, bot) = tokio::join!(
         ground::find(context, &repository, run, line.as_ref()),
         recent_policy(context, &repository),
-        brief::remarks(context, &repository, subject, asked_at),
+        async {
+            match talk {
+                Some(number) => brief::remarks(context, &repository, number, asked_at).await,
+                None => Ok(Vec::new()),
+            }
+        },
         context.bot(&repository),
     );
     let (Found { mut ground, notes, kept: unpublished }, policy, bot) = (found?, policy?, bot?);
@@ -110,7 +117,7 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
     let earlier = brief::earlier_requests(&history, run);
     let pull = run.ask.pin.as_ref().map(|pin| pin.pull).or(line.as_ref().and_then(|line| line.pull));
     let kept = run.ask.pin.as_ref().and_then(|pin| pin.prompt.clone());
-    let texts = [run.ask.title.as_str(), &run.ask.body, &run.ask.instructions];
+    let texts = [run.ask.title.as_str(), without_marker(&run.ask.body), &run.ask.instructions];
     let attachments = attachments::gather(context, &repository, (subject, pull), &ground, &texts).await;
     let input = PromptInput {
         kind: run.kind,
@@ -127,7 +134,7 @@ pub async fn plan(context: &Context, run: &Run) -> Result<Plan, PlanError> {
         }),
         author: run.ask.author.clone(),
         title: run.ask.title.clone(),
-        body: run.ask.body.clone(),
+        body: without_marker(&run.ask.body).to_owned(),
         changed: earlier.last().is_some_and(|(_, ask)| ask.title != run.ask.title || ask.body != run.ask.body),
         requester: run.ask.requester.login.clone(),
         instructions: run.ask.instructions.clone(),

@@ -1,13 +1,15 @@
 //! What the bot has of each run when its workspace is gone (B81): commits in the mirror, what was uncommitted among them, and the prompt;
 //! the journal lies beside (`journal.rs`), the answer in the run's row.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use tokio::fs::{DirBuilder, OpenOptions};
-use tokio::io::AsyncWriteExt as _;
+use tokio::fs::{DirBuilder, File, OpenOptions};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracing::{info, warn};
 
+use super::plan;
 use super::prepare::BEYOND;
 use super::publish;
 use super::trouble::Trouble;
@@ -39,18 +41,81 @@ pub fn root(home: &Path) -> PathBuf {
 /// Keeps the prompt as the agent is given it. It helps people and is not needed, so that the run goes on without it.
 pub async fn keep_prompt(context: &Context, run: &Run, start: &Start) {
     let Some((_, prompt)) = start.files.iter().find(|(name, _)| name == agent::PROMPT_FILE) else { return };
-    let name = if run.turn > 1 { format!("prompt.{}.md", run.turn) } else { agent::PROMPT_FILE.to_owned() };
     let folder = root(&context.config.home).join(run.id.to_string());
+    // What lies beside the prompt is on GitHub or in the repository: which files it was is enough.
+    let beside: Vec<&(String, Vec<u8>)> = start.files.iter().filter(|(name, _)| in_context(name)).collect();
+    let list: String = beside.iter().map(|(name, content)| format!("{}\t{name}\n", content.len())).collect();
     let write = async {
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).await?;
-        let mut options = OpenOptions::new();
-        let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(folder.join(name)).await?;
-        file.write_all(prompt).await?;
-        file.flush().await
+        keep(&folder.join(prompt_name(run.turn)), prompt).await?;
+        keep(&folder.join(files_name(run.turn)), list.as_bytes()).await
     };
     if let Err(error) = write.await {
         warn!("the prompt of run {} cannot be kept in {}: {error}", run.id, folder.display());
     }
+}
+
+fn in_context(name: &str) -> bool {
+    name.strip_prefix(plan::CONTEXT).is_some_and(|rest| rest.starts_with('/'))
+}
+
+async fn keep(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(path).await?;
+    file.write_all(content).await?;
+    file.flush().await
+}
+
+fn prompt_name(turn: i64) -> String {
+    if turn > 1 { format!("prompt.{turn}.md") } else { agent::PROMPT_FILE.to_owned() }
+}
+
+fn files_name(turn: i64) -> String {
+    format!("files.{turn}")
+}
+
+/// What the agent was given in a turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The turn.
+    pub turn: i64,
+    /// The prompt, or how it begins.
+    pub prompt: String,
+    /// Bytes of the prompt that are left out.
+    pub cut: u64,
+    /// The files that lay beside it, with their sizes.
+    pub files: Vec<(String, u64)>,
+}
+
+/// What a run's agent was given, turn by turn, as far as it is kept; at most `most` bytes of each prompt.
+///
+/// # Errors
+/// What is there cannot be read.
+pub async fn given(home: &Path, run: &Run, most: u64) -> std::io::Result<Vec<Given>> {
+    let folder = root(home).join(run.id.to_string());
+    let mut all = Vec::new();
+    for turn in 1..=run.turn {
+        let file = match File::open(folder.join(prompt_name(turn))).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            file => file?,
+        };
+        let size = file.metadata().await?.len();
+        let mut prompt = Vec::new();
+        file.take(most).read_to_end(&mut prompt).await?;
+        // Runs from before the list was kept have none.
+        let list = tokio::fs::read_to_string(folder.join(files_name(turn))).await.unwrap_or_default();
+        let entry = |line: &str| {
+            let (size, name) = line.split_once('\t')?;
+            Some((name.to_owned(), size.parse().ok()?))
+        };
+        all.push(Given {
+            turn,
+            cut: size.saturating_sub(prompt.len() as u64),
+            prompt: String::from_utf8_lossy(&prompt).into_owned(),
+            files: list.lines().filter_map(entry).collect(),
+        });
+    }
+    Ok(all)
 }
 
 /// Brings into the mirror what lies in a thread's workspaces on a machine and is not there yet; the runs must be over.

@@ -101,10 +101,15 @@ pub async fn start(conn: &mut Conn, work: &NewWork, now: Millis) -> Result<Optio
     if work.ask.unposted {
         return Ok(Some(run.id));
     }
+    let mut number = work.ask.told_on.unwrap_or(work.thread.number);
+    // Of a private task people read on its pull request, once there is one.
+    if let (true, Some(line)) = (number.is_private(), line) {
+        number = db::lines::get(&mut *conn, line).await?.pull.unwrap_or(number);
+    }
     let status = NewReport {
         key: format!("status:{}", run.id),
         repository: work.thread.repository,
-        number: work.ask.told_on.unwrap_or(work.thread.number),
+        number,
         run: Some(run.id),
         payload: Payload::Status,
     };

@@ -11,6 +11,7 @@ use tracing::info;
 
 use super::journal::Journal;
 use super::plan::{self, PlanError};
+use super::snapshot;
 use super::step::{Next, STEP_RETRY, canceled, end, failed, lost};
 use super::trouble::Trouble;
 use crate::agent::{self, Agent, Answer, AnswerStatus};
@@ -127,6 +128,7 @@ async fn begin_turn(context: &Context, run: &Run, machine: &Machine) -> Result<O
         Err(PlanError::Unusable(reason, detail)) => return Ok(Some(failed(reason, detail))),
         Err(PlanError::Other(error)) => return Err(Trouble::Bot(error)),
     };
+    snapshot::keep_prompt(context, run, &plan.start).await;
     Box::pin(machine.start(&plan.start, &mut |_| ())).await?;
     info!("run {} is asked once more, in turn {turn}", run.id);
     Ok(None)

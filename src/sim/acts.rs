@@ -106,6 +106,7 @@ impl Sim {
             default_branch: "main".to_owned(),
             archived: false,
             public: false,
+            issues_off: false,
             created_at: now,
             roles: Default::default(),
             labels: Default::default(),

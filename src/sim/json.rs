@@ -118,7 +118,7 @@ pub(super) fn repository(world: &World, repository: &Repository) -> Value {
         "stargazers_count": 0,
         "watchers_count": 0,
         "language": null,
-        "has_issues": true,
+        "has_issues": !repository.issues_off,
         "has_projects": false,
         "has_downloads": false,
         "has_wiki": false,

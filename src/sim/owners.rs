@@ -127,6 +127,20 @@ impl Sim {
         Ok(())
     }
 
+    /// Turns the issues of a repository off, or on again; what is there already stays.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn set_issues(&self, repository: &str, on: bool) -> anyhow::Result<()> {
+        let mut world = self.inner.world();
+        let id = find(&world, repository)?.id;
+        if let Some(repository) = world.repositories.get_mut(&id) {
+            repository.issues_off = !on;
+        }
+        world.repository_event(id, json!({ "action": "edited" }));
+        Ok(())
+    }
+
     /// Takes a repository away for good: `repository.deleted`. Pull requests from it, if it is a fork, stay without it.
     ///
     /// # Errors

@@ -10,8 +10,10 @@ use crate::markup::{self, escape, html};
 const STYLE: &str = "
 :root{color-scheme:light dark;--line:#8884}
 body{font:15px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem}
-a{color:#0969da;text-decoration:none}a:hover{text-decoration:underline}
-h1{font-size:1.5rem;font-weight:600}h1 small,.quiet{opacity:.65;font-weight:400}
+html{background:light-dark(#fff,#0d1117);color:light-dark(#1f2328,#e6edf3)}
+a{color:light-dark(#0860ca,#58a6ff);text-underline-offset:2px}
+h1{font-size:1.5rem;font-weight:600;overflow-wrap:anywhere}h2{font-size:1.1rem;font-weight:600}
+h1 small,.quiet{color:light-dark(#57606a,#9198a1);font-weight:400}
 .box{border:1px solid var(--line);border-radius:6px;margin:1rem 0;overflow:hidden}
 .box>header{padding:.4rem .8rem;border-bottom:1px solid var(--line);background:#8881;font-size:.9rem}
 .box>div{padding:.1rem .8rem;overflow-wrap:anywhere}
@@ -19,7 +21,7 @@ h1{font-size:1.5rem;font-weight:600}h1 small,.quiet{opacity:.65;font-weight:400}
 .open{background:#1a7f37}.closed{background:#cf222e}.merged{background:#8250df}
 .label{border:1px solid var(--line);border-radius:1rem;padding:.1rem .6rem;font-size:.8rem}
 pre{overflow-x:auto;background:#8881;padding:.6rem;border-radius:6px;font-size:.85rem}code{background:#8881}
-.add{color:#1a7f37}.del{color:#cf222e}.at{color:#8250df}
+.add{color:light-dark(#116329,#56d364)}.del{color:light-dark(#a40e26,#ff7b72)}.at{color:light-dark(#6639ba,#d2a8ff)}
 form p{display:flex;flex-wrap:wrap;gap:.4rem .8rem;align-items:center}details{margin:.6rem 0}
 label{max-width:100%}input,select,textarea,button{font:inherit;max-width:100%;box-sizing:border-box}
 textarea{width:100%;min-height:4.5rem}button{padding:.2rem .8rem;cursor:pointer}.wide{flex:1 1 100%}
@@ -52,8 +54,9 @@ fn index(world: &World) -> String {
 
 fn repository(world: &World, full_name: &str, person: Option<&str>) -> Option<String> {
     let of = world.repository(full_name)?;
+    let new = forms::new_issue(world, of, person);
     let body =
-        format!("<p><a href=\"/\">All repositories</a></p>{}{}", listing(of), forms::new_issue(world, of, person));
+        format!("<p><a href=\"/\">All repositories</a></p><h1>{}</h1>{}{new}", escape(&of.full_name), listing(of),);
     Some(page(&of.full_name, &body))
 }
 
@@ -195,7 +198,7 @@ async fn changes(folder: &std::path::Path, full_name: &str, pull: &Pull) -> Stri
     html.push_str("</ul></div></div>");
     let range = format!("{}...{}", pull.base_sha, pull.head_sha);
     let diff = git::text(folder, &["diff", &range, "--"]).await.unwrap_or_default();
-    html.push_str(&format!("<h3>Files changed</h3>{}", coloured(&diff)));
+    html.push_str(&format!("<h2>Files changed</h2>{}", coloured(&diff)));
     html
 }
 
@@ -210,7 +213,7 @@ async fn commit(inner: &Inner, full_name: &str, sha: &str) -> Option<String> {
 
 /// A diff with its lines coloured.
 fn coloured(diff: &str) -> String {
-    let mut html = "<pre>".to_owned();
+    let mut html = "<pre tabindex=0>".to_owned();
     for line in diff.lines().take(DIFF_LINES) {
         let class = match line.as_bytes() {
             [b'+', ..] => "add",

@@ -61,6 +61,8 @@ pub(super) struct Repository {
     pub archived: bool,
     /// Whether everybody may read it, without a token.
     pub public: bool,
+    /// Its owner turned issues off.
+    pub issues_off: bool,
     pub created_at: Millis,
     pub roles: HashMap<i64, Role>,
     pub labels: BTreeMap<String, Label>,

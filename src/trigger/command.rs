@@ -64,20 +64,39 @@ pub struct Review {
     pub instructions: String,
 }
 
-/// Whether names that did not come through the grammar are such as it lets through; else what is wrong.
-pub fn check_review(review: &Review) -> Result<(), String> {
-    let named = [
-        ("agent", &review.agent, check_name as Rule),
-        ("model", &review.model, check_model),
-        ("runner", &review.runner, check_name),
-    ];
+/// Whether a command that did not come through the grammar is such as it lets through; else what is wrong.
+pub fn check(command: &Command) -> Result<(), String> {
+    let (named, text): (&[(&str, &Option<String>, Rule)], &str) = match command {
+        Command::Dispatch(Dispatch { agent, model, runner, profile, base, instructions, .. }) => (
+            &[
+                ("agent", agent, check_name),
+                ("model", model, check_model),
+                ("runner", runner, check_name),
+                ("profile", profile, check_name),
+                ("base branch", base, check_branch),
+            ],
+            instructions,
+        ),
+        Command::Review(Review { agent, model, runner, instructions }) => (
+            &[("agent", agent, check_name), ("model", model, check_model), ("runner", runner, check_name)],
+            instructions,
+        ),
+        Command::Followup(Followup { instructions, .. }) if instructions.trim().is_empty() => {
+            return Err("a follow-up says what is to be done: its text is empty".to_owned());
+        }
+        Command::Followup(Followup { instructions, .. }) => (&[], instructions),
+        _ => (&[], ""),
+    };
     for (what, name, rule) in named {
         if let Some(name) = name {
             rule(name).map_err(|why| format!("{name:?} cannot be the {what}: {why}"))?;
         }
     }
-    if review.instructions.len() > MAX_TEXT {
+    if text.len() > MAX_TEXT {
         return Err(format!("the instructions are longer than {MAX_TEXT} bytes"));
+    }
+    if text.contains('\0') {
+        return Err("the text contains a NUL character, which no agent could read".to_owned());
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub fn decide(wish: &Wish, facts: &Facts) -> Decision {
         Wish::Command(Command::Pause) => pause(true, facts),
         Wish::Command(Command::Resume) => pause(false, facts),
         Wish::Command(Command::Discard) => discard(facts),
-        Wish::Command(Command::Cancel) => cancel(facts),
+        Wish::Command(Command::Cancel) => cancel(&facts.live),
         Wish::Command(Command::Retry) => retry(facts),
         Wish::Command(Command::Status) => Decision::Answer(Question::Status),
         Wish::Command(Command::Why) => Decision::Answer(Question::Why),
@@ -384,10 +384,11 @@ fn runner_default<'a>(wanted: Option<&str>, facts: &'a Facts) -> Option<&'a str>
     candidates.all(|(_, agent)| agent.as_deref() == Some(first)).then_some(first)
 }
 
-fn cancel(facts: &Facts) -> Decision {
+/// Ends these live runs, which are a thread's or one of them.
+pub fn cancel(live: &[LiveRun]) -> Decision {
     let too_late = |run: &&LiveRun| run.status == Status::Publishing && !run.out_of_sight;
-    let runs: Vec<RunId> = facts.live.iter().filter(|run| !too_late(run)).map(|run| run.id).collect();
-    match (runs.is_empty(), facts.live.first()) {
+    let runs: Vec<RunId> = live.iter().filter(|run| !too_late(run)).map(|run| run.id).collect();
+    match (runs.is_empty(), live.first()) {
         (false, _) => Decision::Cancel { runs },
         (true, Some(LiveRun { id, .. })) => {
             refuse("too_late", format!("Run `{id}` is over and being published, so there is nothing left to cancel."))

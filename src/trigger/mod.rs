@@ -10,4 +10,5 @@ mod facts;
 pub mod feedback;
 pub mod help;
 mod names;
+pub mod offers;
 pub mod policy;

@@ -22,6 +22,16 @@
   setInterval(times, 10000);
   document.addEventListener("htmx:afterSwap", () => { times(); spans(); });
 
+  // A stream that is cut by leaving the page would be told as an error: it is closed before.
+  const streams = new Set();
+  if (window.htmx) htmx.createEventSource = (url) => {
+    const stream = new EventSource(url);
+    streams.add(stream);
+    return stream;
+  };
+  window.addEventListener("pagehide", () => streams.forEach((stream) => stream.close()));
+  window.addEventListener("pageshow", (event) => { if (event.persisted && streams.size) location.reload(); });
+
   // Following: the newest output stays in sight until somebody scrolls up or switches it off.
   const toggle = () => document.querySelector("[data-follow]");
   const follows = () => toggle()?.checked;
@@ -29,6 +39,12 @@
   document.addEventListener("htmx:afterSwap", (event) => { if (event.target.closest?.("[data-log]")) toEnd(); });
   document.addEventListener("change", (event) => { if (event.target.matches?.("[data-follow]")) toEnd(); });
   window.addEventListener("wheel", (event) => { if (event.deltaY < 0 && follows()) toggle().checked = false; }, { passive: true });
+
+  // What somebody has unfolded stays so when it is replaced.
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const was = [...event.detail.target.querySelectorAll("details")], next = event.detail.fragment.querySelectorAll("details");
+    next.forEach((details, at) => { if (was[at]?.open) details.open = true; });
+  });
 
   // A form is sent once, however often its button is pressed.
   document.addEventListener("submit", (event) => {

@@ -105,9 +105,10 @@ fn base(setup: &Setup, headers: &HeaderMap) -> String {
     // A proxy may ask for us by another name than it was asked by.
     let asked = headers.get("x-forwarded-host").and_then(|value| value.to_str().ok());
     if let Some(url) = &setup.config().public_url
-        && asked.into_iter().chain([host]).any(|host| {
-            ["http", "https"].iter().any(|scheme| is_origin_of(url, &format!("{scheme}://{host}")))
-        })
+        && asked
+            .into_iter()
+            .chain([host])
+            .any(|host| ["http", "https"].iter().any(|scheme| is_origin_of(url, &format!("{scheme}://{host}"))))
     {
         return url.clone();
     }

@@ -19,8 +19,10 @@ pub(super) fn list(call: &Call<'_>, repo: &str) -> Answer {
     let of = known(&world, id)?;
     let state = call.query.get("state").map_or("open", String::as_str);
     let labels: Vec<&str> = call.query.get("labels").map(|labels| labels.split(',').collect()).unwrap_or_default();
+    let since = since(call)?;
     let issues = of.issues.values().rev().filter(|issue| {
-        (state == "all" || state == json::state(issue))
+        issue.updated_at / 1000 >= since
+            && (state == "all" || state == json::state(issue))
             && labels.iter().all(|label| issue.labels.iter().any(|on_it| on_it.eq_ignore_ascii_case(label)))
     });
     Ok(call.page(issues.map(|issue| json::issue(&world, of, issue)).collect()))
@@ -29,6 +31,9 @@ pub(super) fn list(call: &Call<'_>, repo: &str) -> Answer {
 pub(super) fn create(call: &Call<'_>, repo: &str) -> Answer {
     let mut world = call.inner.world();
     let id = call.repository(&world, repo, &[("issues", Write)])?;
+    if known(&world, id)?.issues_off {
+        return Err(refusal(410, "Issues has been disabled in this repository."));
+    }
     let title = call.required("Issue", "title")?;
     let list = call.body.get("labels").and_then(Value::as_array);
     let labels: Vec<&str> = list.into_iter().flatten().filter_map(Value::as_str).collect();

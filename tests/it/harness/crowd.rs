@@ -48,13 +48,15 @@ pub struct Crowd {
     pub repositories: usize,
     /// Deliveries for each run of which nothing comes, beside the one that asks for it.
     pub idle_deliveries: usize,
+    /// The newest of so many threads are live; a bot that works would take these up.
+    pub live: usize,
     /// The days over which all of it is spread, up to now.
     pub days: i64,
 }
 
 impl Default for Crowd {
     fn default() -> Self {
-        Self { seed: 1, runs: 10_000, threads: 2_000, repositories: 20, idle_deliveries: 2, days: 120 }
+        Self { seed: 1, runs: 10_000, threads: 2_000, repositories: 20, idle_deliveries: 2, live: 24, days: 120 }
     }
 }
 
@@ -109,7 +111,7 @@ impl Crowd {
     fn run(&self, n: usize, threads: &mut [Thread], rows: &mut Rows, dice: &mut Dice, now: Millis) -> Result<()> {
         let thread = &mut threads[self.thread_of(n, dice)];
         // The newest of some threads are live, each the first of its thread, so that no lane has two.
-        let live = thread.runs == 0 && n * 100 >= self.runs * 90 && rows.live < 24;
+        let live = thread.runs == 0 && n * 100 >= self.runs * 90 && rows.live < self.live;
         let kind = match (thread.runs, dice.below(100)) {
             _ if live => Kind::Task,
             (0, 0..15) | (_, 0..20) => Kind::Review,
