@@ -9,7 +9,6 @@ pub mod checks;
 mod client;
 pub mod created;
 mod error;
-pub mod installations;
 pub mod issues;
 pub mod oauth;
 mod path;
