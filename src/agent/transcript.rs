@@ -21,7 +21,7 @@ use crate::model::{Millis, Phase, Session, Usage};
 pub use text::Text;
 
 /// Bytes of a message.
-const MESSAGE: usize = 64 * 1024;
+const MESSAGE: usize = 32 * 1024;
 /// Bytes of a thought, of which people want the gist.
 const THOUGHT: usize = 2 * 1024;
 /// Bytes of a command, or of what a tool is given.
