@@ -7,4 +7,5 @@ cd "$(dirname "$0")/.."
 
 need_all
 scripts/fetch-webhook-examples.sh
+scripts/install-browser.sh >/dev/null
 exec cargo nextest run --locked "$@"

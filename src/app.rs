@@ -1,6 +1,9 @@
 //! Builds every part and stops it gracefully: the one file that knows all.
 
-use std::collections::{BTreeMap, VecDeque};
+mod front;
+mod set_up;
+
+use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -10,25 +13,30 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use axum::Router;
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use front::Front;
+pub use set_up::{SettingUp, set_up};
+
 use crate::admin::{self, Admin};
 use crate::api::{self, ApiState};
-use crate::cli::AppFacts;
+use crate::cli::Reload;
 use crate::config::{Config, RunnerConfig, merge_runners};
 use crate::context::{Active, Context, Recent, Wake};
 use crate::db::{self, Db};
+use crate::doctor::{self, Kept};
+use crate::fleet::{self, Fleet};
 use crate::git::Mirrors;
-use crate::github::{self, ApiError, As, GitHub};
+use crate::github::{self, ApiError, GitHub};
 use crate::http::{self, Limits};
 use crate::inbox;
-use crate::model::{Clock, MarkerKey};
+use crate::model::{Clock, MarkerKey, Millis};
 use crate::report;
 use crate::run;
 use crate::runner::Machine;
@@ -43,6 +51,9 @@ const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Connections to runners are made at the start and the script is brought there, so that the first run needs neither.
 const WARM_UP_WITHIN: Duration = Duration::from_secs(30);
 
+/// Time between two looks at what may be missing.
+const LOOK_EVERY: Duration = Duration::from_secs(15 * 60);
+
 /// Time before a worker that died is started again.
 const WORKER_PAUSE: Duration = Duration::from_secs(1);
 /// A worker that dies so often within [`DEATHS_WITHIN`] is beyond help here: the service manager starts the process anew.
@@ -51,16 +62,22 @@ const DEATHS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running bot.
 pub struct Running {
-    address: SocketAddr,
-    context: Arc<Context>,
-    store: Store,
-    stop: CancellationToken,
+    front: Front,
+    ready: Ready,
     /// A worker cannot be kept alive.
     broken: CancellationToken,
-    serving: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
-    writer: JoinHandle<()>,
     base: Base,
+}
+
+/// All that a bot has before it takes its first webhook.
+struct Ready {
+    context: Arc<Context>,
+    store: Store,
+    writer: JoinHandle<()>,
+    socket: JoinHandle<()>,
+    router: Router,
+    stop: CancellationToken,
 }
 
 /// What every use of `$TRACK_HOME` has: the lock, the database, the machines and the socket.
@@ -70,6 +87,8 @@ struct Base {
     runners: Arc<Pool>,
     clock: Clock,
     epoch: i64,
+    started_at: Millis,
+    kept: Arc<Kept>,
     slots_changed: Arc<Notify>,
     files_to_go: Arc<Notify>,
     socket: PathBuf,
@@ -81,109 +100,101 @@ struct Base {
 /// # Errors
 /// Everything that makes serving impossible, as a sentence that says what to do.
 pub async fn start(config: Config, clock: Clock) -> Result<Running> {
-    let app = config.app()?.clone();
-    let base = Base::open(config, clock.clone()).await?;
-    let (config, db) = (base.config.clone(), base.db.clone());
-    let stop = CancellationToken::new();
-    let wake = Wake { runs: base.slots_changed.clone(), tidy: base.files_to_go.clone(), ..Wake::default() };
-    let context = Arc::new(Context {
-        github: GitHub::new(&app, clock.clone())?,
-        app: app.clone(),
-        mirrors: Mirrors::new(&config.home)?,
-        runners: base.runners.clone(),
-        marker: MarkerKey::new(marker_key(&config.home.join("marker.key"))?),
-        epoch: base.epoch,
-        active: Active::default(),
-        about: Recent::default(),
-        policies: Recent::default(),
-        issues: Recent::default(),
-        pulls: Recent::default(),
-        creating: tokio::sync::Mutex::default(),
-        address: OnceLock::new(),
-        stop: stop.clone(),
-        config: config.clone(),
-        db: db.clone(),
-        clock: clock.clone(),
-        wake,
-    });
-
-    let (store, writer) = Store::spawn(db, clock, context.wake.inbox.clone());
-    let health = HealthState::new(store.clone(), stop.clone(), health::collect_metrics()?);
-    let router = admin::router(&Admin::new(context.clone()))
-        .merge(webhook::router(IntakeState::new(&app.webhook_secret, store.clone())))
-        .merge(health::router(health));
-    let stops = stop.clone().drop_guard();
-    // Before anybody can know that the bot runs: a subcommand that finds no socket takes it for another program that holds the lock.
-    let socket = base.serve_socket(stop.clone(), Some(context.clone()))?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("TRACK_LISTEN: {} cannot be listened on", config.listen))?;
-    let address = *context.address.get_or_init(|| listener.local_addr().unwrap_or(config.listen));
-    let serving = vec![tokio::spawn(http::serve(listener, router, Limits::default(), stop.clone())), socket];
+    config.app()?;
+    let base = Base::open(config, clock).await?;
+    let ready = base.ready()?;
+    let stops = ready.stop.clone().drop_guard();
+    let front = Front::open(base.config.listen, ready.router.clone()).await?;
     stops.disarm();
-    let broken = CancellationToken::new();
-    let worker = |name, task: fn(Arc<Context>) -> BoxFuture<'static, ()>| {
-        let context = context.clone();
-        tokio::spawn(supervise(name, WORKER_PAUSE, broken.clone(), move || task(context.clone())))
-    };
-    let workers = vec![
-        worker("inbox", |context| Box::pin(inbox::work(context))),
-        worker("feedback", |context| Box::pin(inbox::feedback::work(context))),
-        worker("sweep", |context| Box::pin(inbox::sweep::work(context))),
-        worker("runs", |context| Box::pin(run::worker::work(context))),
-        worker("reconcile", |context| Box::pin(run::reconcile::work(context))),
-        worker("tidy", |context| Box::pin(run::tidy::work(context))),
-        worker("reports", |context| Box::pin(report::worker::work(context))),
-    ];
-    for machine in context.runners.all() {
-        tokio::spawn(warm_up(machine));
+    Ok(ready.run(base, front))
+}
+
+impl Ready {
+    /// Lets the workers work, behind a front that answers with this one's router.
+    fn run(self, base: Base, front: Front) -> Running {
+        // One start has one address.
+        let _ = self.context.address.set(front.address());
+        let broken = CancellationToken::new();
+        let worker = |name, task: fn(Arc<Context>) -> BoxFuture<'static, ()>| {
+            let context = self.context.clone();
+            tokio::spawn(supervise(name, WORKER_PAUSE, broken.clone(), move || task(context.clone())))
+        };
+        let workers = vec![
+            worker("inbox", |context| Box::pin(inbox::work(context))),
+            worker("feedback", |context| Box::pin(inbox::feedback::work(context))),
+            worker("sweep", |context| Box::pin(inbox::sweep::work(context))),
+            worker("runs", |context| Box::pin(run::worker::work(context))),
+            worker("reconcile", |context| Box::pin(run::reconcile::work(context))),
+            worker("tidy", |context| Box::pin(run::tidy::work(context))),
+            worker("reports", |context| Box::pin(report::worker::work(context))),
+        ];
+        for machine in self.context.runners.all() {
+            tokio::spawn(warm_up(machine));
+        }
+        let address = front.address();
+        info!("track {} serves on http://{address}, start number {}", env!("CARGO_PKG_VERSION"), base.epoch);
+        Running { front, ready: self, broken, workers, base }
     }
-    info!("track {} serves on http://{address}, start number {}", env!("CARGO_PKG_VERSION"), base.epoch);
-    Ok(Running { address, context, store, stop, broken, serving, workers, writer, base })
 }
 
 impl Running {
     /// Where HTTP is served.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.front.address()
     }
 
     /// What the workers share.
     pub fn context(&self) -> &Arc<Context> {
-        &self.context
+        &self.ready.context
     }
 
     /// Stops intake at once, finishes commits, leaves agents running.
     pub async fn stop(self) {
-        self.stop.cancel();
+        let Self { front, ready, workers, base, .. } = self;
+        ready.stop.cancel();
+        front.close();
         let finish = async {
-            for serving in self.serving {
-                let _ = serving.await;
-            }
-            self.store.stop();
-            let _ = self.writer.await;
-            for worker in self.workers {
+            front.closed().await;
+            let _ = ready.socket.await;
+            ready.store.stop();
+            let _ = ready.writer.await;
+            for worker in workers {
                 let _ = worker.await;
             }
-            while !self.context.active.is_empty() {
+            while !ready.context.active.is_empty() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         if tokio::time::timeout(STOP_WITHIN, finish).await.is_err() {
             warn!("something did not stop in time; the next start takes it up from the tables");
         }
-        self.base.close().await;
+        base.close().await;
         info!("stopped; agents that were at work go on");
     }
 }
 
-/// `track serve`: runs until SIGTERM or Ctrl-C.
-pub async fn serve(config: Config) -> Result<()> {
+/// `track serve`: runs until SIGTERM or Ctrl-C. Without an App it serves the pages that set one up, and begins when that is done;
+/// `reload` reads the configuration anew.
+pub async fn serve(config: Config, reload: &Reload) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = start(config, Clock::System).await?;
-    tokio::spawn(introduce(running.context.clone()));
+    let running = if config.github.is_some() {
+        start(config, Clock::System).await?
+    } else {
+        let setting_up = set_up(config, Clock::System).await?;
+        setting_up.announce();
+        let ended = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let Some(running) = setting_up.finish(reload, ended).await? else { return Ok(()) };
+        running
+    };
+    tokio::spawn(introduce(running.context().clone()));
+    tokio::spawn(keep_watch(running.context().clone()));
     let broken = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
@@ -248,7 +259,7 @@ async fn moved_while_in_use(db: &Db, runner: &RunnerConfig, from_file: bool) -> 
     if before.as_ref() == Some(&place) {
         return Ok(None);
     }
-    if let (Some(before), true, Some(why)) = (before, from_file, api::in_use(db, &runner.name).await?) {
+    if let (Some(before), true, Some(why)) = (before, from_file, fleet::in_use(db, &runner.name).await?) {
         return Ok(Some(format!(
             "its host, user and root were {before} and are {place} now, but {why}. Put the former values back until then"
         )));
@@ -273,6 +284,7 @@ impl Base {
         let instance = db::settings::instance(&mut tx).await?;
         let epoch = i64::try_from(db::settings::next_epoch(&mut tx).await?)?;
         let stored = db::runners::all(&mut tx).await?;
+        let drained = db::drains::all(&mut tx).await?;
         tx.commit().await?;
         let runners = Arc::new(Pool::new(&home, &instance).hiding(&config.secret_files));
         for runner in merge_runners(config.runners.clone(), stored)? {
@@ -287,10 +299,70 @@ impl Base {
                 error!("runner {name} cannot be used: {error:#}");
             }
         }
+        for (runner, _) in drained {
+            runners.set_draining(&runner, true);
+        }
         let socket = home.join("track.sock");
         let config = Arc::new(config);
-        let (slots_changed, files_to_go) = Default::default();
-        Ok(Self { config, db, runners, clock, epoch, slots_changed, files_to_go, socket, _lock: lock })
+        let started_at = clock.now();
+        let (kept, slots_changed, files_to_go) = Default::default();
+        Ok(Self {
+            config,
+            db,
+            runners,
+            clock,
+            epoch,
+            started_at,
+            kept,
+            slots_changed,
+            files_to_go,
+            socket,
+            _lock: lock,
+        })
+    }
+
+    /// Builds what the bot works with for the configured App, and answers subcommands: before anybody can know that the bot runs, for one
+    /// that finds no socket takes it for another program that holds the lock.
+    fn ready(&self) -> Result<Ready> {
+        let (config, db, clock) = (&self.config, &self.db, &self.clock);
+        let app = config.app()?.clone();
+        let stop = CancellationToken::new();
+        let wake = Wake { runs: self.slots_changed.clone(), tidy: self.files_to_go.clone(), ..Wake::default() };
+        let context = Arc::new(Context {
+            github: GitHub::new(&app, clock.clone())?,
+            app: app.clone(),
+            mirrors: Mirrors::new(&config.home)?,
+            runners: self.runners.clone(),
+            marker: MarkerKey::new(marker_key(&config.home.join("marker.key"))?),
+            epoch: self.epoch,
+            started_at: self.started_at,
+            kept: self.kept.clone(),
+            active: Active::default(),
+            about: Recent::default(),
+            policies: Recent::default(),
+            issues: Recent::default(),
+            pulls: Recent::default(),
+            creating: tokio::sync::Mutex::default(),
+            address: OnceLock::new(),
+            stop: stop.clone(),
+            config: config.clone(),
+            db: db.clone(),
+            clock: clock.clone(),
+            wake,
+        });
+        let metrics = health::collect_metrics()?;
+        let socket = self.serve_socket(stop.clone(), Some(context.clone()))?;
+        let (store, writer) = Store::spawn(db.clone(), clock.clone(), context.wake.inbox.clone());
+        let router = admin::router(&Admin::new(context.clone()))
+            .merge(webhook::router(IntakeState::new(&app.webhook_secret, store.clone())))
+            .merge(health::router(HealthState::new(store.clone(), stop.clone(), metrics)));
+        Ok(Ready { context, store, writer, socket, router, stop })
+    }
+
+    /// Answers subcommands while nothing is at work.
+    fn serve_for_commands(&self) -> Result<(JoinHandle<()>, CancellationToken)> {
+        let stop = CancellationToken::new();
+        Ok((self.serve_socket(stop.clone(), None)?, stop))
     }
 
     fn serve_socket(&self, stop: CancellationToken, context: Option<Arc<Context>>) -> Result<JoinHandle<()>> {
@@ -307,9 +379,17 @@ impl Base {
         let router = api::router(ApiState {
             config: self.config.clone(),
             db: self.db.clone(),
-            runners: self.runners.clone(),
             clock: self.clock.clone(),
-            slots_changed: self.slots_changed.clone(),
+            fleet: Fleet {
+                config: self.config.clone(),
+                db: self.db.clone(),
+                runners: self.runners.clone(),
+                clock: self.clock.clone(),
+                // A subcommand that answers itself was not started to stay.
+                started_at: if context.is_some() { self.started_at } else { 0 },
+                kept: self.kept.clone(),
+                slots_changed: self.slots_changed.clone(),
+            },
             context,
             files_to_go: self.files_to_go.clone(),
         });
@@ -364,32 +444,34 @@ fn marker_key(path: &Path) -> Result<[u8; MarkerKey::BYTES]> {
     Ok(key)
 }
 
-/// What GitHub says of the configured App, for `track doctor`.
-pub async fn app_facts(config: &Config) -> Result<AppFacts> {
-    #[derive(Deserialize)]
-    struct Found {
-        slug: String,
-        #[serde(default)]
-        permissions: BTreeMap<String, String>,
-        #[serde(default)]
-        events: Vec<String>,
+/// Looks at what may be missing as soon as the bot runs and from time to time, so that the page knows without anybody asking.
+pub async fn keep_watch(context: Arc<Context>) {
+    let fleet = Fleet::of(&context);
+    while !context.stop.is_cancelled() {
+        let parts = fleet.parts();
+        let _ = context.stop.run_until_cancelled(doctor::refresh(&parts, Some(&context.github))).await;
+        tokio::select! {
+            () = context.stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
     }
-    let github = GitHub::new(config.app()?, Clock::System)?;
-    let found: Found = github.get(As::App, "/app").await?;
-    let installations: Vec<serde::de::IgnoredAny> = github.pages(As::App, "/app/installations?per_page=100").await?;
-    Ok(AppFacts {
-        slug: found.slug,
-        permissions: found.permissions,
-        events: found.events,
-        installations: installations.len(),
-    })
 }
 
-/// Asks GitHub who the App is, so that a wrong setting is told at the start and not by the first webhook that comes to nothing.
+/// Asks GitHub who the App is, so that a wrong setting is told at the start and not by the first webhook that comes to nothing; and where
+/// it is installed, if nothing is known of that.
 async fn introduce(context: Arc<Context>) {
     match github::app::me(&context.github).await {
         Ok(app) => info!("GitHub knows the App as {}", app.slug),
-        Err(error) => warn!("{}", stranger(&error, &context.app.api_url)),
+        Err(error) => return warn!("{}", stranger(&error, &context.app.api_url)),
+    }
+    let known = async { Ok(db::repositories::installed(&mut *context.db.read().await?).await?) };
+    let looked = match known.await {
+        Ok(known) if known.is_empty() => admin::setup::look(&context).await,
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = looked {
+        warn!("where the App is installed is not known yet: {error:#}");
     }
 }
 

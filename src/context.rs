@@ -14,6 +14,7 @@ use crate::agent;
 use crate::config::{Config, GitHubConfig};
 use crate::db::Db;
 use crate::db::runs::Run;
+use crate::doctor::Kept;
 use crate::git::Mirrors;
 use crate::github::app::{self, BotIdentity};
 use crate::github::issues::Issue;
@@ -46,6 +47,10 @@ pub struct Context {
     pub marker: MarkerKey,
     /// This start of the bot; runners refuse an earlier one.
     pub epoch: i64,
+    /// When that was.
+    pub started_at: Millis,
+    /// What was found last of what may be missing.
+    pub kept: Arc<Kept>,
     /// Wakes the workers.
     pub wake: Wake,
     /// Runs that a task of this process works on.

@@ -5,15 +5,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use futures_util::future::{BoxFuture, FutureExt as _, LocalBoxFuture};
 use track::app::{self, Instance};
-use track::cli::{self, AppFacts, Cli, DemoArgs, Program};
+use track::cli::{self, Cli, DemoArgs, Program, Reload};
 use track::config::Config;
 use track::demo;
 
 struct Parts;
 
 impl Program for Parts {
-    fn serve(&self, config: Config) -> BoxFuture<'_, anyhow::Result<()>> {
-        app::serve(config).boxed()
+    fn serve<'a>(&'a self, config: Config, reload: &'a Reload) -> BoxFuture<'a, anyhow::Result<()>> {
+        app::serve(config, reload).boxed()
     }
 
     fn demo(&self, args: DemoArgs) -> LocalBoxFuture<'_, anyhow::Result<()>> {
@@ -22,10 +22,6 @@ impl Program for Parts {
 
     fn instance(&self, config: Config) -> BoxFuture<'_, anyhow::Result<Box<dyn Send>>> {
         async { Ok(Box::new(Instance::open(config).await?) as Box<dyn Send>) }.boxed()
-    }
-
-    fn app_facts<'a>(&'a self, config: &'a Config) -> BoxFuture<'a, anyhow::Result<AppFacts>> {
-        app::app_facts(config).boxed()
     }
 }
 

@@ -47,7 +47,7 @@ pub fn html(markdown: &str) -> String {
 
 fn opening(tag: &Tag<'_>) -> String {
     match tag {
-        Tag::CodeBlock(CodeBlockKind::Fenced(_) | CodeBlockKind::Indented) => "<pre><code>".to_owned(),
+        Tag::CodeBlock(CodeBlockKind::Fenced(_) | CodeBlockKind::Indented) => "<pre tabindex=\"0\"><code>".to_owned(),
         Tag::List(Some(start)) => format!("<ol start=\"{start}\">\n"),
         Tag::Link { dest_url, .. } => match dest_url.starts_with("http://") || dest_url.starts_with("https://") {
             true => format!("<a rel=\"nofollow\" href=\"{}\">", escape(dest_url)),

@@ -1,12 +1,13 @@
 //! How long it takes from a webhook to a working agent, and from the agent's end to a known outcome, with the whole program.
 //!
-//! `cargo bench --bench dispatch -- [ssh|review|local|ten|exit|idle] [dispatches]`; benches/README.md tells what the figures mean. The bot runs in this
+//! `cargo bench --bench dispatch -- [ssh|review|local|ten|exit|idle|pages] [dispatches]`; benches/README.md tells what the figures mean. The bot runs in this
 //! process, GitHub is the simulator, the machine is a real sshd with OpenSSH's default limits, and the agent's first and last acts
 //! are to note the time.
 
 #[path = "../../tests/it/harness/mod.rs"]
 mod harness;
 mod idle;
+mod pages;
 #[path = "../../tests/it/sshd.rs"]
 mod sshd;
 
@@ -26,6 +27,8 @@ const FILES: usize = 300;
 /// Dispatches measured, after [`WARM_UP`] that are not.
 const DISPATCHES: usize = 30;
 const WARM_UP: usize = 2;
+/// A hundredth of fewer requests would be none.
+const PAGE_VIEWS: usize = 200;
 /// Time in which the bot may write to GitHub what one dispatch owes.
 const RATION: Millis = 10_000;
 /// The machine's account may be another one than ours, and its agents write here.
@@ -47,7 +50,7 @@ fn main() -> Result<()> {
     let count = counts.first().map_or(Ok(DISPATCHES), |count| count.parse())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     for mode in if modes.is_empty() {
-        ["ssh", "review", "local", "ten", "exit", "idle"].map(str::to_owned).to_vec()
+        ["ssh", "review", "local", "ten", "exit", "idle", "pages"].map(str::to_owned).to_vec()
     } else {
         modes
     } {
@@ -58,7 +61,8 @@ fn main() -> Result<()> {
             "ten" => runtime.block_on(ten())?,
             "exit" => runtime.block_on(exits(count))?,
             "idle" => runtime.block_on(idle::measure())?,
-            other => bail!("{other:?} is no mode: ssh, review, local, ten, exit, idle"),
+            "pages" => runtime.block_on(pages::measure(count.max(PAGE_VIEWS)))?,
+            other => bail!("{other:?} is no mode: ssh, review, local, ten, exit, idle, pages"),
         }
         println!();
     }

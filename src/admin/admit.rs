@@ -15,7 +15,7 @@ use super::person::Scope;
 use crate::db;
 use crate::db::sign_ins::SignedIn;
 use crate::github::app;
-use crate::github::{ApiError, permission, teams};
+use crate::github::{permission, teams};
 use crate::model::{Account, AccountId, Millis, RepositoryId, Role};
 
 /// Questions to GitHub at a time.
@@ -25,9 +25,18 @@ const HOLDS: Millis = 15 * 60_000;
 /// And so long where it could not say it of all repositories.
 const HOLDS_IN_TROUBLE: Millis = 60_000;
 
-/// What was learned of viewers' rights, and until when it holds.
+/// What was learned of viewers' rights.
 #[derive(Default)]
-pub(super) struct Rights(Mutex<HashMap<AccountId, (Millis, Arc<HashSet<RepositoryId>>)>>);
+pub(super) struct Rights(Mutex<HashMap<AccountId, Learned>>);
+
+#[derive(Clone)]
+struct Learned {
+    until: Millis,
+    /// Where they may write.
+    ids: Arc<HashSet<RepositoryId>>,
+    /// Of some repositories GitHub did not say it.
+    in_part: bool,
+}
 
 /// A stored account that a login of the configuration means.
 fn key(login: &str) -> String {
@@ -56,15 +65,18 @@ pub(super) async fn role_of(admin: &Admin, account: &Account) -> Result<Option<R
     if is_admin(admin, account).await? {
         return Ok(Some(Role::Admin));
     }
-    let writes = repositories_of(admin, account).await?;
-    Ok((!writes.is_empty()).then_some(Role::Viewer))
+    let learned = repositories_of(admin, account).await?;
+    if learned.ids.is_empty() && learned.in_part {
+        return Err(unanswered("it does not say where they may write"));
+    }
+    Ok((!learned.ids.is_empty()).then_some(Role::Viewer))
 }
 
 async fn is_admin(admin: &Admin, account: &Account) -> Result<bool, Fault> {
     let context = admin.context();
     let named = &context.config.admins;
     if named.is_empty() {
-        let owner = app::me(&context.github).await.map_err(|error| unanswered(&error))?.owner;
+        let owner = app::me(&context.github).await.map_err(|error| unanswered(error))?.owner;
         return Ok(owner.kind == "User" && owner.account.id == account.id);
     }
     if let Some(login) = named.iter().find(|named| named.eq_ignore_ascii_case(&account.login)) {
@@ -89,7 +101,7 @@ async fn is_admin(admin: &Admin, account: &Account) -> Result<bool, Fault> {
         };
         if teams::has_member(&context.github, &via, (org, team), &account.login)
             .await
-            .map_err(|error| unanswered(&error))?
+            .map_err(|error| unanswered(error))?
         {
             return Ok(true);
         }
@@ -101,20 +113,18 @@ async fn is_admin(admin: &Admin, account: &Account) -> Result<bool, Fault> {
 pub(super) async fn scope_of(admin: &Admin, signed_in: &SignedIn) -> Result<Scope, Fault> {
     match (signed_in.role, &signed_in.account) {
         (Role::Admin, _) => Ok(Scope::All),
-        (Role::Viewer, Some(account)) => Ok(Scope::Only(repositories_of(admin, account).await?)),
+        (Role::Viewer, Some(account)) => Ok(Scope::Only(repositories_of(admin, account).await?.ids)),
         (Role::Viewer, None) => Ok(Scope::Only(Arc::default())),
     }
 }
 
 /// The repositories in which somebody may write, by GitHub's answer of the last quarter of an hour. One of which GitHub does not say it is none.
-async fn repositories_of(admin: &Admin, account: &Account) -> Result<Arc<HashSet<RepositoryId>>, Fault> {
+async fn repositories_of(admin: &Admin, account: &Account) -> Result<Learned, Fault> {
     let context = admin.context();
     let now = context.clock.now();
     let known = admin.rights().0.lock().unwrap_or_else(PoisonError::into_inner).get(&account.id).cloned();
-    if let Some((until, ids)) = known
-        && until > now
-    {
-        return Ok(ids);
+    if let Some(known) = known.filter(|known| known.until > now) {
+        return Ok(known);
     }
     let all = db::repositories::installed(&mut *context.db.read().await?).await?;
     let asking: Vec<_> = all
@@ -125,7 +135,7 @@ async fn repositories_of(admin: &Admin, account: &Account) -> Result<Arc<HashSet
         })
         .collect();
     let answers: Vec<_> = stream::iter(asking).buffer_unordered(AT_ONCE).collect().await;
-    let mut holds = HOLDS;
+    let mut in_part = false;
     let mut ids = HashSet::new();
     for (id, answer) in answers {
         match answer {
@@ -133,18 +143,21 @@ async fn repositories_of(admin: &Admin, account: &Account) -> Result<Arc<HashSet
             Ok(_) => {}
             Err(error) => {
                 tracing::debug!(%error, "GitHub does not say what {} may do in {id}", account.login);
-                holds = HOLDS_IN_TROUBLE;
+                in_part = true;
             }
         }
     }
-    let ids = Arc::new(ids);
+    let until = now + if in_part { HOLDS_IN_TROUBLE } else { HOLDS };
+    let learned = Learned { until, ids: Arc::new(ids), in_part };
     let mut rights = admin.rights().0.lock().unwrap_or_else(PoisonError::into_inner);
-    rights.retain(|_, (until, _)| *until > now);
-    rights.insert(account.id, (now + holds, ids.clone()));
-    Ok(ids)
+    rights.retain(|_, learned| learned.until > now);
+    if !learned.ids.is_empty() || !in_part {
+        rights.insert(account.id, learned.clone());
+    }
+    Ok(learned)
 }
 
-fn unanswered(error: &ApiError) -> Fault {
+fn unanswered(error: impl std::fmt::Display) -> Fault {
     tracing::warn!("GitHub cannot say who may be on the page: {error}");
     Fault::new(
         StatusCode::SERVICE_UNAVAILABLE,

@@ -16,6 +16,8 @@ use super::view::{Ago, Badge, Elapsed, Frame, filters, page};
 use crate::context::Context;
 use crate::db;
 use crate::db::board::{Card, Column, Filter};
+use crate::doctor::{self, Alert};
+use crate::fleet::Fleet;
 use crate::model::{LineState, Millis, Outcome, RepoName, RunId, Status};
 use crate::queue;
 
@@ -70,6 +72,8 @@ struct BoardPage {
 #[derive(Template)]
 #[template(path = "board_columns.html")]
 struct Columns {
+    /// What needs an operator, for those who can do something about it.
+    alerts: Vec<Alert>,
     columns: Vec<Shown>,
     is_filtered: bool,
     now: Millis,
@@ -157,7 +161,12 @@ async fn columns(context: &Context, asked: &Asked, scope: &Scope) -> Result<Colu
         column.count = card.of;
         column.cards.push(card);
     }
+    let alerts = match scope {
+        Scope::All => doctor::alerts(&Fleet::of(context).parts()).await?,
+        Scope::Only(_) => Vec::new(),
+    };
     Ok(Columns {
+        alerts,
         columns,
         is_filtered: asked.is_filtered(),
         now: context.clock.now(),

@@ -42,13 +42,18 @@ impl Headers {
         }
         Self(headers)
     }
+
+    /// Puts them on an answer; what it says itself stands.
+    pub fn put(&self, answer: &mut HeaderMap) {
+        for (name, value) in &self.0 {
+            answer.entry(name).or_insert_with(|| value.clone());
+        }
+    }
 }
 
 /// Puts the headers on an answer; what it says itself of keeping it stands.
 pub async fn add(State(headers): State<Headers>, request: Request, next: Next) -> Response {
     let mut answer = next.run(request).await;
-    for (name, value) in &headers.0 {
-        answer.headers_mut().entry(name).or_insert_with(|| value.clone());
-    }
+    headers.put(answer.headers_mut());
     answer
 }

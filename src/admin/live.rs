@@ -95,6 +95,7 @@ pub async fn stream(
         None => {
             // Before anything is made, so that no commit is missed between.
             let commits = admin.context().db.commits();
+            let found = admin.context().kept.subscribe();
             let first = Arc::new(make().await?);
             let (topic, watching) = match admin.hub().topics().entry(key.clone()) {
                 Entry::Occupied(there) => (None, there.get().subscribe()),
@@ -105,7 +106,7 @@ pub async fn stream(
                 }
             };
             if let Some(topic) = topic {
-                tokio::spawn(keep(admin.clone(), key, topic, commits, make));
+                tokio::spawn(keep(admin.clone(), key, topic, (commits, found), make));
             }
             watching
         }
@@ -116,8 +117,14 @@ pub async fn stream(
     Ok(events(admin, changes(watching, has)))
 }
 
-/// Makes the parts anew after each commit until nobody watches any more.
-async fn keep(admin: Admin, key: String, topic: watch::Sender<Parts>, mut commits: watch::Receiver<u64>, make: Make) {
+/// Makes the parts anew after each commit, and after each thing that was found on a machine, until nobody watches any more.
+async fn keep(
+    admin: Admin,
+    key: String,
+    topic: watch::Sender<Parts>,
+    (mut commits, mut found): (watch::Receiver<u64>, watch::Receiver<u64>),
+    make: Make,
+) {
     let stop = admin.context().stop.clone();
     loop {
         tokio::select! {
@@ -132,9 +139,11 @@ async fn keep(admin: Admin, key: String, topic: watch::Sender<Parts>, mut commit
                 continue;
             }
             changed = commits.changed() => if changed.is_err() { break },
+            changed = found.changed() => if changed.is_err() { break },
         }
         tokio::time::sleep(SETTLE).await;
         commits.mark_unchanged();
+        found.mark_unchanged();
         let began = Instant::now();
         match make().await {
             Ok(parts) => {

@@ -6,11 +6,17 @@
 pub mod access;
 mod admit;
 mod assets;
+mod audit;
 mod board;
+pub mod chart;
 mod cookie;
 mod csrf;
+pub mod csv;
+mod deliveries;
 pub mod fault;
 mod headers;
+pub mod health;
+mod lists;
 pub mod live;
 mod new_task;
 mod packed;
@@ -18,9 +24,16 @@ pub mod person;
 mod repositories;
 mod rules;
 mod run;
+mod runners;
+mod runs;
+mod said;
+mod settings;
+pub mod setup;
 pub mod sign_in;
+pub mod sums;
 mod thread_view;
 mod threads;
+mod usage;
 pub mod view;
 
 use std::net::{IpAddr, SocketAddr};
@@ -86,16 +99,9 @@ impl Admin {
         }
     }
 
-    /// Whether a change comes from a page of ours: browsers say of each form where it stands (T44).
+    /// Whether a change comes from a page of ours (T44).
     fn is_own_origin(&self, headers: &HeaderMap) -> bool {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        if text("sec-fetch-site").is_some_and(|site| site != "same-origin") {
-            return false;
-        }
-        let Some(origin) = text("origin") else { return false };
-        let by_host = host(headers)
-            .is_some_and(|host| ["http://", "https://"].iter().any(|scheme| origin.strip_prefix(scheme) == Some(host)));
-        by_host || self.context().config.public_url.as_ref().is_some_and(|url| is_origin_of(url, origin))
+        is_own_origin(headers, self.context().config.public_url.as_deref())
     }
 
     /// Where GitHub signs nobody in, the page is for this machine alone, whatever address the bot listens on (T42). The name under which
@@ -117,6 +123,18 @@ impl Admin {
         }
         Ok(())
     }
+}
+
+/// Whether a change comes from a page of ours: browsers say of each form where it stands (T44).
+fn is_own_origin(headers: &HeaderMap, public_url: Option<&str>) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if text("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+        return false;
+    }
+    let Some(origin) = text("origin") else { return false };
+    let by_host = host(headers)
+        .is_some_and(|host| ["http://", "https://"].iter().any(|scheme| origin.strip_prefix(scheme) == Some(host)));
+    by_host || public_url.is_some_and(|url| is_origin_of(url, origin))
 }
 
 /// The name and port under which we were asked.
@@ -145,12 +163,7 @@ fn is_origin_of(url: &str, origin: &str) -> bool {
 
 fn routes(admin: &Admin) -> Routes {
     use Access::{Public, SignedIn};
-    let routes = Routes::new(admin.clone());
-    let routes = threads::routes(routes);
-    let routes = new_task::routes(routes);
-    let routes = repositories::routes(routes);
-    let routes = run::routes(routes);
-    routes
+    let routes = Routes::new(admin.clone())
         .get(Public, "/admin/assets/{name}", assets::get)
         .get(Public, "/admin/sign-in", sign_in::show)
         .post(Public, "/admin/sign-in", sign_in::begin)
@@ -158,7 +171,22 @@ fn routes(admin: &Admin) -> Routes {
         .get(Public, "/admin/sign-in/link", sign_in::by_link)
         .post(SignedIn, "/admin/sign-out", sign_in::sign_out)
         .get(SignedIn, "/admin", board::show)
-        .get(SignedIn, "/admin/live", board::live)
+        .get(SignedIn, "/admin/live", board::live);
+    let pages: &[fn(Routes) -> Routes] = &[
+        audit::routes,
+        deliveries::routes,
+        health::routes,
+        new_task::routes,
+        repositories::routes,
+        run::routes,
+        runners::routes,
+        runs::routes,
+        settings::routes,
+        setup::routes,
+        threads::routes,
+        usage::routes,
+    ];
+    pages.iter().fold(routes, |routes, page| page(routes))
 }
 
 /// Every route with its decision, for whoever checks them.

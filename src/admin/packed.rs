@@ -1,4 +1,4 @@
-//! Sends pages packed: a board of a thousand words takes a few kilobytes then. Streams are left alone.
+//! Sends pages packed: a board of a thousand words takes a few kilobytes then. Streams and tables for spreadsheets are sent as they are made.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -18,7 +18,7 @@ pub(super) async fn pages(request: Request, next: Next) -> Response {
     let takes = takes_gzip(request.headers());
     let answer = next.run(request).await;
     let kind = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_page = kind.starts_with("text/html") || kind.starts_with("text/csv");
+    let is_page = kind.starts_with("text/html");
     if !takes || !is_page || answer.headers().contains_key(CONTENT_ENCODING) {
         return answer;
     }

@@ -8,6 +8,9 @@
 //! | `POST /api/v1/runners/{name}/check` | list of [`Check`] |
 //! | `POST /api/v1/runners/{name}/clean` | [`Removed`] |
 //! | `POST /api/v1/runners/{name}/reset` | [`Removed`] |
+//! | `POST /api/v1/runners/{name}/edit` with a [`RunnerChange`] | the `RunnerConfig`, without its prelude |
+//! | `POST /api/v1/runners/{name}/drain`, `…/undrain` | nothing |
+//! | `GET /api/v1/doctor` | [`ServerFacts`], after a look at every runner |
 //! | `POST /api/v1/hostkey` with a [`HostKeyQuery`] | list of [`HostKey`] |
 //! | `GET /api/v1/key` | [`PublicKey`] |
 //! | `POST /api/v1/discard` with a [`DiscardRequest`] | [`Discarded`] |
@@ -21,45 +24,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::RunnerConfig;
+pub use crate::doctor::{Check, RunnerRow, ServerFacts};
+pub use crate::fleet::RunnerChange;
 use crate::model::{Millis, Number, RepoName};
 pub use crate::runner::Removed;
-
-/// One runner and how it is doing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RunnerRow {
-    /// As configured, with no more of the prelude than whether there is one.
-    pub config: RunnerConfig,
-    /// Whether it stands in `track.toml`, where only an editor changes it.
-    pub from_file: bool,
-    /// Live runs on it.
-    pub live: u32,
-    /// `ready`, or what keeps it from working.
-    pub state: String,
-    /// `SHA256:…` of the key that the bot logs in with; over SSH only.
-    pub key_fingerprint: Option<String>,
-    /// `SHA256:…` of the machine's host key, where it is pinned by itself.
-    pub host_key_fingerprint: Option<String>,
-}
 
 /// What adding a runner did.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Added {
     /// It was there already: its host key is pinned anew, and nothing else has changed.
     pub again: bool,
-}
-
-/// One line of a check: what was looked at, and what to do if it is missing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// What was looked at: `git`, `disk`, `claude`.
-    pub what: String,
-    /// Whether it is as it should be.
-    pub ok: bool,
-    /// What is there: a version, a size, an error.
-    pub found: String,
-    /// What to do about a miss; empty where nothing is missing.
-    #[serde(default)]
-    pub remedy: String,
 }
 
 /// Which machine's host keys are wanted.

@@ -76,6 +76,11 @@ impl Client {
         read(&self.send(Method::POST, path, serde_json::to_vec(body)?.into()).await?)
     }
 
+    /// Sends `body` to `path`, where nothing is answered.
+    pub async fn order(&self, path: &str, body: &impl Serialize) -> anyhow::Result<()> {
+        self.send(Method::POST, path, serde_json::to_vec(body)?.into()).await.map(drop)
+    }
+
     /// Deletes `path`.
     pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.send(Method::DELETE, path, Bytes::new()).await.map(drop)

@@ -27,7 +27,6 @@ mod table;
 mod version;
 
 pub use demo::DemoArgs;
-pub use doctor::AppFacts;
 
 const EXAMPLES: &str = "\
 Where to begin:
@@ -55,8 +54,9 @@ pub enum Command {
     ///
     /// It runs until SIGTERM or Ctrl-C. Agents that are at work go on, and the next start finds them again.
     ///
-    /// It needs a GitHub App: GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY (or GITHUB_APP_PRIVATE_KEY_PATH) and GITHUB_WEBHOOK_SECRET
-    /// in the environment or in .env. Webhooks come to /webhooks/github.
+    /// It acts as a GitHub App: GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY (or GITHUB_APP_PRIVATE_KEY_PATH) and GITHUB_WEBHOOK_SECRET
+    /// in the environment or in .env. With none of them it prints a link to the page that creates one.
+    /// Webhooks come to /webhooks/github.
     Serve(serve::ServeArgs),
     /// Play the whole story on this machine: issue, label, agent, pull request
     ///
@@ -68,7 +68,7 @@ pub enum Command {
     /// Looks at this machine, the configuration, the App and the runners, and says of each miss how to put it right.
     /// Exit code 0 if nothing is missing, else 1.
     Doctor(doctor::DoctorArgs),
-    /// Add, list, check, clean, reset and remove the machines that runs are executed on
+    /// Add, list, check, change, drain, clean, reset and remove the machines that runs are executed on
     #[command(subcommand)]
     Runner(runner::RunnerCommand),
     /// List runs, newest first
@@ -92,19 +92,20 @@ pub enum Command {
     Version,
 }
 
+/// Reads the configuration anew.
+pub type Reload = dyn Fn() -> Result<Config, Mistakes> + Send + Sync;
+
 /// What the command line needs of the rest of the program.
 pub trait Program: Sync {
-    /// Serves until a signal ends it.
-    fn serve(&self, config: Config) -> BoxFuture<'_, anyhow::Result<()>>;
+    /// Serves until a signal ends it. Where there is no App yet it serves the pages that set one up; `reload` then reads the configuration
+    /// that they stored.
+    fn serve<'a>(&'a self, config: Config, reload: &'a Reload) -> BoxFuture<'a, anyhow::Result<()>>;
 
     /// Plays the story; an error if it did not come true.
     fn demo(&self, args: DemoArgs) -> LocalBoxFuture<'_, anyhow::Result<()>>;
 
     /// Takes the lock of `config.home` and answers on its socket, as a server does, until the guard is dropped. Does no work and needs no App.
     fn instance(&self, config: Config) -> BoxFuture<'_, anyhow::Result<Box<dyn Send>>>;
-
-    /// What GitHub says of the configured App; the error is a sentence for people.
-    fn app_facts<'a>(&'a self, config: &'a Config) -> BoxFuture<'a, anyhow::Result<AppFacts>>;
 }
 
 /// Carries out a parsed command line and says how the process ends: 0 done, 1 failed, 2 wrong usage or configuration.
@@ -125,15 +126,16 @@ async fn dispatch(command: Command, program: &dyn Program) -> anyhow::Result<boo
     let cwd = env::current_dir().context("the working directory is gone: change to one that exists")?;
     match command {
         Command::Version => version::run(),
-        Command::Doctor(args) => return doctor::run(&args, load(&cwd), program).await,
+        Command::Doctor(args) => return doctor::run(&args, load(&cwd)).await,
         Command::Demo(args) => {
             logging::init(&config::log_settings(&lookup, &cwd)?, "warn")?;
             program.demo(args).await?;
         }
         Command::Serve(serve::ServeArgs {}) => {
-            let config = config::load_with_app(&lookup, &cwd)?;
+            let config = load(&cwd)?;
             logging::init(&config.log, "info")?;
-            program.serve(config).await?;
+            let reload = move || load(&cwd);
+            program.serve(config, &reload).await?;
         }
         Command::Runner(command) => {
             let config = load(&cwd)?;
@@ -194,7 +196,8 @@ mod tests {
           serve       Run the bot: take webhooks, start runs, report on GitHub
           demo        Play the whole story on this machine: issue, label, agent, pull request
           doctor      Say what is missing, and how to get it
-          runner      Add, list, check, clean, reset and remove the machines that runs are executed on
+          runner      Add, list, check, change, drain, clean, reset and remove the machines that runs are
+                      executed on
           runs        List runs, newest first
           review      Review a pull request by its address
           discard     Forget the history of an issue or pull request
@@ -232,6 +235,9 @@ mod tests {
             "runner clean build-1",
             "runner clean --all",
             "runner reset build-1 --yes",
+            "runner drain build-1",
+            "runner undrain build-1",
+            "runner edit build-1 --slots 8 --agent claude --read-only ~/.local --network none",
             "runner remove build-1",
             "runs --thread 7",
             "runs --thread 7 --repo octo/hello --limit 5 --json",

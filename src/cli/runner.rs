@@ -1,6 +1,7 @@
 //! `track runner`: machines come and go.
 
 mod add;
+mod edit;
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -14,6 +15,7 @@ use super::client::{Client, reach};
 use super::table::{checks, table};
 use crate::config::{Config, Mistake, Mistakes, Sandbox, Transport, is_name};
 use add::AddArgs;
+use edit::EditArgs;
 
 /// What can be done with runners.
 #[derive(Debug, Subcommand)]
@@ -61,6 +63,23 @@ pub enum RunnerCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Have a runner take no new runs; those on it go on
+    ///
+    /// It stays so over restarts, until `track runner undrain`.
+    Drain {
+        /// The runner
+        name: String,
+    },
+    /// Have a drained runner take runs again
+    Undrain {
+        /// The runner
+        name: String,
+    },
+    /// Change what is configured for a runner; what no option names stays
+    ///
+    /// Live runs go on as they were started. Host, user, port, root and the way there change only while nothing is live on it, and a
+    /// new address needs its host key. What stands in track.toml is changed there.
+    Edit(Box<EditArgs>),
     /// Take a runner out; refused while runs are live on it
     ///
     /// The bot's files stay on the machine; `track runner reset` before it removes them.
@@ -122,6 +141,21 @@ pub async fn run(command: RunnerCommand, config: &Config, program: &dyn Program)
             reset(&name, yes, &reach(config, program).await?, &mut Terminal).await?;
             Ok(true)
         }
+        RunnerCommand::Drain { name } => {
+            known_form(&name)?;
+            reach(config, program).await?.order(&format!("/api/v1/runners/{name}/drain"), &json!({})).await?;
+            println!(
+                "{name} takes no new runs. Those on it go on; `track runner undrain {name}` has it take runs again."
+            );
+            Ok(true)
+        }
+        RunnerCommand::Undrain { name } => {
+            known_form(&name)?;
+            reach(config, program).await?.order(&format!("/api/v1/runners/{name}/undrain"), &json!({})).await?;
+            println!("{name} takes runs again.");
+            Ok(true)
+        }
+        RunnerCommand::Edit(args) => edit::run(&args, &reach(config, program).await?).await.map(|()| true),
         RunnerCommand::Remove { name } => {
             known_form(&name)?;
             reach(config, program).await?.delete(&format!("/api/v1/runners/{name}")).await?;
@@ -211,7 +245,7 @@ fn list(rows: &[RunnerRow]) -> String {
                 runner.agent.clone().unwrap_or_else(|| "-".to_owned()),
                 if runner.sandbox == Sandbox::None { "none" } else { "bubblewrap" }.to_owned(),
                 if row.from_file { "track.toml" } else { "database" }.to_owned(),
-                row.state.clone(),
+                if row.draining { format!("{}, drained", row.state) } else { row.state.clone() },
             ]
         })
         .collect();
@@ -490,6 +524,8 @@ mod tests {
                 state: "ready".into(),
                 key_fingerprint: Some("SHA256:own".into()),
                 host_key_fingerprint: Some("SHA256:abc".into()),
+                draining: true,
+                look: None,
             },
             RunnerRow {
                 config: RunnerConfig {
@@ -502,6 +538,8 @@ mod tests {
                 state: "out of service: shows a host key that is not the pinned one".into(),
                 key_fingerprint: None,
                 host_key_fingerprint: None,
+                draining: false,
+                look: None,
             },
             RunnerRow {
                 config: RunnerConfig {
@@ -514,11 +552,13 @@ mod tests {
                 state: "does not answer".into(),
                 key_fingerprint: None,
                 host_key_fingerprint: None,
+                draining: false,
+                look: None,
             },
         ];
         insta::assert_snapshot!(list(&rows), @"
         name     where              busy  agent   sandbox     from        state
-        build-1  agent@10.0.0.5:22  1/4   -       bubblewrap  database    ready
+        build-1  agent@10.0.0.5:22  1/4   -       bubblewrap  database    ready, drained
         build-2  agent@10.0.0.5:22  0/4   -       bubblewrap  track.toml  out of service: shows a host key that is not the pinned one
         here     this machine       0/4   claude  none        track.toml  does not answer
 

@@ -1,4 +1,4 @@
-//! From environment, `.env` and `track.toml` to a checked [`Config`].
+//! From environment, `.env`, `track.toml` and `app.env` to a checked [`Config`].
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,34 +16,21 @@ use super::toml_reader::Place;
 use super::{Config, GitHubConfig, LogConfig, LogFormat, SignInConfig};
 
 /// A shorter secret could be guessed (T01).
-const MIN_WEBHOOK_SECRET_BYTES: usize = 16;
-
-const APP_SETTINGS: [&str; 4] =
-    ["GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_PRIVATE_KEY_PATH", "GITHUB_WEBHOOK_SECRET"];
+pub const MIN_WEBHOOK_SECRET_BYTES: usize = 16;
 
 const SECRET_REMEDY: &str =
     "set it to the output of `openssl rand -hex 32`, and the same text as webhook secret in the App's settings";
 
-/// Reads the whole configuration. `env` looks up one variable of the environment; `.env`, `track.toml` and relative paths are
+/// Reads the whole configuration; an App that is not configured at all is no mistake. `env` looks up one variable of the environment; `.env`, `track.toml` and relative paths are
 /// looked for in `cwd`. Runners of the database join later, by [`super::merge_runners`].
 pub fn load(env: &dyn Fn(&str) -> Option<String>, cwd: &Path) -> Result<Config, Mistakes> {
     let (config, mistakes) = read(env, cwd);
     Mistakes::none_or(mistakes, config)
 }
 
-/// As [`load`], and an App that is not configured at all is a mistake among the others.
-pub fn load_with_app(env: &dyn Fn(&str) -> Option<String>, cwd: &Path) -> Result<Config, Mistakes> {
-    let (config, mut mistakes) = read(env, cwd);
-    // One of which only a part is there, or wrong, has been told already.
-    if config.github.is_none() && !mistakes.iter().any(|mistake| APP_SETTINGS.contains(&mistake.setting.as_str())) {
-        mistakes.push(no_app());
-    }
-    Mistakes::none_or(mistakes, config)
-}
-
 fn read(env: &dyn Fn(&str) -> Option<String>, cwd: &Path) -> (Config, Vec<Mistake>) {
     let mut mistakes = Vec::new();
-    let sources = Sources::open(env, cwd, &mut mistakes);
+    let mut sources = Sources::open(env, cwd, &mut mistakes);
     let user_home = env("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let resolve = |path: &str| match (Path::new(path).strip_prefix("~"), &user_home) {
         (Ok(rest), Some(home)) => home.join(rest),
@@ -51,6 +38,7 @@ fn read(env: &dyn Fn(&str) -> Option<String>, cwd: &Path) -> (Config, Vec<Mistak
     };
 
     let home = sources.get("TRACK_HOME").map_or_else(|| cwd.join(".track-data"), |path| resolve(&path));
+    sources.add_stored(&home, &mut mistakes);
     let mut config = Config::defaults(home);
     if let Some((name, path)) = toml_path(&sources, cwd, &resolve) {
         match fs::read_to_string(&path) {
@@ -67,8 +55,9 @@ fn read(env: &dyn Fn(&str) -> Option<String>, cwd: &Path) -> (Config, Vec<Mistak
         }
     }
     config.github = read_app(&sources, &resolve, &mut mistakes);
-    let key_path = sources.get("GITHUB_APP_PRIVATE_KEY_PATH").map(|path| resolve(&path));
+    let key_path = sources.path("GITHUB_APP_PRIVATE_KEY_PATH", &resolve);
     config.secret_files = key_path.into_iter().chain([cwd.join(".env")]).filter(|path| path.exists()).collect();
+    config.server_url = read_url(&sources, "GITHUB_SERVER_URL", "https://github.com", &mut Vec::new());
     config.sign_in = read_sign_in(&sources, &mut mistakes);
     if let Some(url) = sources.get("DATABASE_URL") {
         check_database_url(&url, &mut mistakes);
@@ -96,7 +85,7 @@ pub(super) fn no_app() -> Mistake {
     Mistake::new(
         "GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY (or GITHUB_APP_PRIVATE_KEY_PATH) and GITHUB_WEBHOOK_SECRET",
         "are not set: no GitHub App is configured",
-        "create the App as the README's \"Install\" describes, and put the three into the environment or .env; `track demo` needs none",
+        "start `track serve` and open the link that it prints, which creates the App in two clicks; or create it as the README's \"Install\" describes, and put the three into the environment or .env; `track demo` needs none",
     )
 }
 
@@ -119,10 +108,18 @@ pub(super) fn sqlite_url(home: &Path) -> String {
 
 /// GitHub's rule for logins: letters, digits and inner hyphens, at most 39; `_` joins the short code of a managed enterprise.
 /// <https://docs.github.com/en/enterprise-cloud@latest/admin/managing-iam/iam-configuration-reference/username-considerations-for-external-authentication>
-pub(super) fn is_login(login: &str) -> bool {
+pub fn is_login(login: &str) -> bool {
     (1..=39).contains(&login.len())
         && login.starts_with(|c: char| c.is_ascii_alphanumeric())
         && login.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// Whether a text names admins: a login, or a team as `org/team`.
+pub fn is_admin(named: &str) -> bool {
+    match named.split_once('/') {
+        Some((org, team)) => is_login(org) && is_login(team),
+        None => is_login(named),
+    }
 }
 
 /// How messages call the file, and where it is.
@@ -145,7 +142,7 @@ fn read_app(
 ) -> Option<GitHubConfig> {
     let app_id = sources.get("GITHUB_APP_ID");
     let key = sources.get("GITHUB_APP_PRIVATE_KEY");
-    let key_path = sources.get("GITHUB_APP_PRIVATE_KEY_PATH");
+    let key_path = sources.path("GITHUB_APP_PRIVATE_KEY_PATH", resolve);
     let secret = sources.raw("GITHUB_WEBHOOK_SECRET");
     let api_url = read_url(sources, "GITHUB_API_URL", "https://api.github.com", mistakes);
     let server_url = read_url(sources, "GITHUB_SERVER_URL", "https://github.com", mistakes);
@@ -161,7 +158,8 @@ fn read_app(
             } else {
                 "set the number that stands as \"App ID\" on the App's settings page"
             };
-            mistakes.push(Mistake::new("GITHUB_APP_ID", format!("is {written:?}, which is no number"), remedy));
+            let setting = sources.called("GITHUB_APP_ID");
+            mistakes.push(Mistake::new(setting, format!("is {written:?}, which is no number"), remedy));
             None
         }
         None => {
@@ -170,7 +168,8 @@ fn read_app(
             None
         }
     };
-    let private_key = read_private_key(key, key_path.map(|path| resolve(&path)), mistakes);
+    let called = sources.called("GITHUB_APP_PRIVATE_KEY_PATH");
+    let private_key = read_private_key(key, key_path.map(|path| (called, path)), mistakes);
     let webhook_secret = match secret {
         None => Err("is not set".to_owned()),
         Some(secret) if secret.trim().is_empty() => Err("is empty".to_owned()),
@@ -182,7 +181,7 @@ fn read_app(
     let webhook_secret = match webhook_secret {
         Ok(secret) => Some(secret),
         Err(problem) => {
-            mistakes.push(Mistake::new("GITHUB_WEBHOOK_SECRET", problem, SECRET_REMEDY));
+            mistakes.push(Mistake::new(sources.called("GITHUB_WEBHOOK_SECRET"), problem, SECRET_REMEDY));
             None
         }
     };
@@ -195,15 +194,19 @@ fn read_app(
     })
 }
 
-fn read_private_key(key: Option<String>, path: Option<PathBuf>, mistakes: &mut Vec<Mistake>) -> Option<SecretString> {
+fn read_private_key(
+    key: Option<String>,
+    path: Option<(String, PathBuf)>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<SecretString> {
     const HOW: &str = "generate a private key on the App's settings page and set GITHUB_APP_PRIVATE_KEY_PATH to the downloaded .pem file";
     let (setting, text) = match (key, path) {
-        (Some(key), _) => ("GITHUB_APP_PRIVATE_KEY", key.replace("\\n", "\n")),
-        (None, Some(path)) => match fs::read_to_string(&path) {
-            Ok(text) => ("GITHUB_APP_PRIVATE_KEY_PATH", text),
+        (Some(key), _) => ("GITHUB_APP_PRIVATE_KEY".to_owned(), key.replace("\\n", "\n")),
+        (None, Some((called, path))) => match fs::read_to_string(&path) {
+            Ok(text) => (called, text),
             Err(error) => {
                 let problem = format!("cannot be read ({}): {error}", path.display());
-                mistakes.push(Mistake::new("GITHUB_APP_PRIVATE_KEY_PATH", problem, HOW));
+                mistakes.push(Mistake::new(called, problem, HOW));
                 return None;
             }
         },
@@ -222,7 +225,7 @@ fn read_private_key(key: Option<String>, path: Option<PathBuf>, mistakes: &mut V
 }
 
 /// Whether `text` is one unencrypted RSA private key in PEM, PKCS #1 as GitHub makes them or PKCS #8 (RFC 7468).
-fn check_pem(text: &str) -> Result<(), String> {
+pub fn check_pem(text: &str) -> Result<(), String> {
     let text = text.trim();
     let body = ["RSA PRIVATE KEY", "PRIVATE KEY"].iter().find_map(|kind| {
         let inner = text.strip_prefix(&format!("-----BEGIN {kind}-----"))?;
@@ -256,7 +259,8 @@ fn read_sign_in(sources: &Sources<'_>, mistakes: &mut Vec<Mistake>) -> Option<Si
     };
     if let Some(name) = missing {
         let remedy = "set both, from the App's settings page, or neither; they let admins sign in to the page";
-        mistakes.push(Mistake::new(name, "is not set, but its other half is", remedy));
+        let other = if id.is_some() { "GITHUB_APP_CLIENT_ID" } else { "GITHUB_APP_CLIENT_SECRET" };
+        mistakes.push(Mistake::new(name, format!("is not set, but {} is", sources.called(other)), remedy));
     }
     Some(SignInConfig { client_id: id?, client_secret: SecretString::from(secret?) })
 }
@@ -306,18 +310,23 @@ fn read_listen(sources: &Sources<'_>, mistakes: &mut Vec<Mistake>) -> Option<Soc
 /// An http(s) URL without trailing slashes.
 fn read_url(sources: &Sources<'_>, name: &str, example: &str, mistakes: &mut Vec<Mistake>) -> Option<String> {
     let written = sources.get(name)?;
-    let url = written.trim_end_matches('/');
-    let usable = url.parse::<Uri>().ok().is_some_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-            && uri.query().is_none()
-            && !url.contains('#')
-    });
-    if !usable {
+    let url = plain_url(&written);
+    if url.is_none() {
         // The value is not repeated: people put passwords into URLs.
         let problem = "is no plain http or https URL";
-        mistakes.push(Mistake::new(name, problem, format!("write it like this: {example}")));
+        mistakes.push(Mistake::new(sources.called(name), problem, format!("write it like this: {example}")));
     }
+    url
+}
+
+/// An http(s) URL without user, query and trailing slashes, if the text is one.
+pub fn plain_url(text: &str) -> Option<String> {
+    let url = text.trim_end_matches('/');
+    let uri: Uri = url.parse().ok()?;
+    let usable = matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+        && uri.query().is_none()
+        && !url.contains('#');
     usable.then(|| url.to_owned())
 }
 
@@ -326,11 +335,11 @@ fn read_admins(sources: &Sources<'_>, mistakes: &mut Vec<Mistake>) -> Vec<String
     let logins = list.split(',').map(|login| login.trim().trim_start_matches('@')).filter(|login| !login.is_empty());
     logins
         .inspect(|login| {
-            let is_team = login.split_once('/').is_some_and(|(org, team)| is_login(org) && is_login(team));
-            if !is_login(login) && !is_team {
+            if !is_admin(login) {
                 let remedy =
                     "write GitHub logins with commas between, or teams as org/team: octocat,hubot,octo-org/bot-admins";
-                mistakes.push(Mistake::new("TRACK_ADMINS", format!("has {login:?}, which is no GitHub login"), remedy));
+                let setting = sources.called("TRACK_ADMINS");
+                mistakes.push(Mistake::new(setting, format!("has {login:?}, which is no GitHub login"), remedy));
             }
         })
         .map(str::to_owned)

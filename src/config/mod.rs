@@ -1,6 +1,7 @@
 //! What the operator decided, as checked values.
 //!
-//! Precedence: environment > `.env` > `track.toml` > database (what the page and `track runner add` edit) > default.
+//! Precedence: environment > `.env` > `track.toml` > `app.env` (what setting up stored) > database (what the page and `track runner add`
+//! edit) > default.
 //! Every mistake is one message that names the setting, what is wrong and how to set it; all mistakes are told at once.
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+pub mod app_env;
 mod env;
 mod jump;
 mod load;
@@ -25,7 +27,7 @@ mod toml_reader;
 mod tests;
 
 pub use jump::Jump;
-pub use load::{load, load_with_app, log_settings};
+pub use load::{MIN_WEBHOOK_SECRET_BYTES, check_pem, is_admin, is_login, load, log_settings, plain_url};
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;
 pub use runner::{check_root, is_host, is_host_key, is_name, is_user, merge_runners};
@@ -35,6 +37,8 @@ pub use runner::{check_root, is_host, is_host_key, is_name, is_user, merge_runne
 pub struct Config {
     /// The GitHub App, where one is configured; `track serve` needs it, see [`Config::app`].
     pub github: Option<GitHubConfig>,
+    /// `GITHUB_SERVER_URL`, where it is set, whether or not there is an App.
+    pub server_url: Option<String>,
     /// Sign-in to the admin page through GitHub; without it the page is for the bot's own machine.
     pub sign_in: Option<SignInConfig>,
     /// State: database, keys, mirrors, journals.
@@ -79,6 +83,7 @@ impl Config {
     pub fn defaults(home: PathBuf) -> Self {
         Self {
             github: None,
+            server_url: None,
             sign_in: None,
             database_url: load::sqlite_url(&home),
             home,

@@ -73,21 +73,78 @@ fn nothing_set_gives_the_defaults() {
     one mistake in the configuration:
 
       GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY (or GITHUB_APP_PRIVATE_KEY_PATH) and GITHUB_WEBHOOK_SECRET are not set: no GitHub App is configured
-        -> create the App as the README's "Install" describes, and put the three into the environment or .env; `track demo` needs none
+        -> start `track serve` and open the link that it prints, which creates the App in two clicks; or create it as the README's "Install" describes, and put the three into the environment or .env; `track demo` needs none
     "#);
 }
 
-#[test]
-fn a_server_is_told_of_a_missing_app_along_with_everything_else() {
+/// A home in which setting up stored an App.
+fn stored() -> Place {
     let place = Place::new();
-    let load = |env: &dyn Fn(&str) -> Option<String>| load_with_app(env, place.path());
-    let settings = |found: Mistakes| found.0.into_iter().map(|m| m.setting).collect::<Vec<_>>();
+    let home = place.path().join(".track-data");
+    fs::create_dir(&home).unwrap();
+    let app = app_env::StoredApp {
+        app_id: 9,
+        private_key: KEY.into(),
+        webhook_secret: SECRET.into(),
+        sign_in: Some(SignInConfig { client_id: "Iv23".to_owned(), client_secret: "client secret".into() }),
+        api_url: "https://ghe.example.org/api/v3".to_owned(),
+        server_url: "https://ghe.example.org".to_owned(),
+        public_url: Some("https://track.example.org".to_owned()),
+        admins: vec!["mona".to_owned()],
+    };
+    app_env::store(&home, &app).unwrap();
+    place
+}
 
-    let found = settings(load(&|name| (name == "PORT").then(|| "x".to_owned())).unwrap_err());
-    assert_eq!(found.len(), 2);
-    assert!(found[0] == "PORT" && found[1].starts_with("GITHUB_APP_ID, "), "{found:?}");
-    let found = settings(load(&|name| (name == "GITHUB_APP_ID").then(|| "7".to_owned())).unwrap_err());
-    assert_eq!(found, ["GITHUB_APP_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET"]);
+#[test]
+fn what_setting_up_stored_is_the_weakest_source() {
+    let config = stored().load().unwrap();
+    assert_eq!(config.app().unwrap().app_id, 9);
+    assert!(config.sign_in.is_some() && config.secret_files.iter().any(|path| path.ends_with("app-key.pem")));
+    let place = stored().env("TRACK_ADMINS", "lisa").file(".env", "TRACK_PUBLIC_URL=https://bot.example.org\n");
+    let config = place.load().unwrap();
+    assert_eq!(
+        (config.admins, config.public_url.as_deref()),
+        (vec!["lisa".to_owned()], Some("https://bot.example.org"))
+    );
+    assert_eq!(config.github.unwrap().server_url, "https://ghe.example.org");
+    let elsewhere = stored().env("TRACK_HOME", "/nonexistent/track");
+    assert!(elsewhere.load().unwrap().github.is_none());
+}
+
+#[test]
+fn parts_of_two_apps_are_not_mixed() {
+    let other = stored().with_app().load().unwrap();
+    assert_eq!(other.app().unwrap().app_id, 7);
+    assert!(other.sign_in.is_none(), "the client is that of the stored App");
+    let half = stored().env("GITHUB_APP_ID", "7");
+    let settings: Vec<String> = half.load().unwrap_err().0.into_iter().map(|mistake| mistake.setting).collect();
+    assert_eq!(settings, ["GITHUB_APP_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET"]);
+    let same = stored().env("GITHUB_APP_ID", "9").env("GITHUB_WEBHOOK_SECRET", "another long secret").load().unwrap();
+    assert_eq!(same.app().unwrap().webhook_secret.expose_secret(), "another long secret");
+    assert!(same.sign_in.is_some());
+}
+
+#[test]
+fn mistakes_in_what_was_stored_name_the_file() {
+    let damaged = "GITHUB_APP_ID=nine\nGITHUB_WEBHOOK_SECRET=short\nGITHUB_APP_PRIVATE_KEY_PATH=gone.pem\nTRACK_ADMINS='a b'\nnonsense\n";
+    let place = Place::new();
+    fs::create_dir(place.path().join(".track-data")).unwrap();
+    let place = place.file(".track-data/app.env", damaged);
+    insta::assert_snapshot!(place.told(), @r#"
+    5 mistakes in the configuration:
+
+      <cwd>/.track-data/app.env line 5 is not NAME=value
+        -> put a value with blanks, quotes or several lines into double quotes, with \" for a quote
+      GITHUB_APP_ID in <cwd>/.track-data/app.env is "nine", which is no number
+        -> set the number that stands as "App ID" on the App's settings page
+      GITHUB_APP_PRIVATE_KEY_PATH in <cwd>/.track-data/app.env cannot be read (<cwd>/.track-data/gone.pem): No such file or directory (os error 2)
+        -> generate a private key on the App's settings page and set GITHUB_APP_PRIVATE_KEY_PATH to the downloaded .pem file
+      GITHUB_WEBHOOK_SECRET in <cwd>/.track-data/app.env is 5 bytes long, and 16 are the least
+        -> set it to the output of `openssl rand -hex 32`, and the same text as webhook secret in the App's settings
+      TRACK_ADMINS in <cwd>/.track-data/app.env has "a b", which is no GitHub login
+        -> write GitHub logins with commas between, or teams as org/team: octocat,hubot,octo-org/bot-admins
+    "#);
 }
 
 #[test]

@@ -247,7 +247,7 @@ pub async fn newest_asked(
     rows.iter().map(read).collect()
 }
 
-fn read(row: &Row) -> sqlx::Result<Shown> {
+pub(super) fn read(row: &Row) -> sqlx::Result<Shown> {
     Ok(Shown {
         at: row.try_get("at")?,
         run: parsed_or_null(row, "run_id")?,

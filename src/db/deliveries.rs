@@ -248,6 +248,41 @@ pub async fn backlog(conn: &mut Conn) -> sqlx::Result<(i64, Option<Millis>)> {
     Ok((row.try_get("waiting")?, row.try_get("oldest")?))
 }
 
+/// How the newest deliveries reached us.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Ways {
+    /// How many GitHub sent to the webhook.
+    pub sent: i64,
+    /// When the last of those came.
+    pub last_sent: Option<Millis>,
+    /// How many had to be fetched from GitHub's log.
+    pub fetched: i64,
+    /// When the last of those should have come.
+    pub last_fetched: Option<Millis>,
+}
+
+/// How the newest `limit` deliveries reached us; those that came before a time are not counted. From a narrow index, which those that
+/// wait to be handled are not in.
+pub async fn ways(conn: &mut Conn, since: Millis, limit: i64) -> sqlx::Result<Ways> {
+    let row = sqlx::query(
+        "select count(case when source = 'webhook' and received_at >= $1 then 1 end) as sent, \
+         max(case when source = 'webhook' then received_at end) as last_sent, \
+         count(case when source = 'sweep' and received_at >= $1 then 1 end) as fetched, \
+         max(case when source = 'sweep' then received_at end) as last_fetched \
+         from (select source, received_at from delivery where status <> 'new' and by_hand = 0 order by received_at desc limit $2) as newest",
+    )
+    .bind(since)
+    .bind(limit)
+    .fetch_one(conn)
+    .await?;
+    Ok(Ways {
+        sent: row.try_get("sent")?,
+        last_sent: row.try_get("last_sent")?,
+        fetched: row.try_get("fetched")?,
+        last_fetched: row.try_get("last_fetched")?,
+    })
+}
+
 /// When the earliest delivery that waits for a later attempt is due.
 pub async fn next_due(conn: &mut Conn, now: Millis) -> sqlx::Result<Option<Millis>> {
     sqlx::query("select min(not_before) from delivery where status = 'new' and not_before > $1")

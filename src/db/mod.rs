@@ -4,14 +4,21 @@
 //! connection writes and a few read; write transactions begin IMMEDIATE, because an upgrade from reading to writing cannot wait.
 
 pub mod answered;
+pub mod audit;
 pub mod board;
 pub mod cleanups;
+mod conditions;
 pub mod decisions;
 pub mod deliveries;
+pub mod delivery_list;
+pub mod drains;
 pub mod lines;
 mod packed;
+mod paging;
 pub mod reports;
 pub mod repositories;
+pub mod run_list;
+pub mod run_words;
 pub mod runners;
 pub mod runs;
 pub mod settings;
@@ -21,6 +28,7 @@ pub mod submissions;
 pub mod tasks;
 pub mod threads;
 pub mod triggers;
+pub mod usage;
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
@@ -36,6 +44,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, Transaction};
 use tokio::sync::watch;
+
+pub use paging::{Page, Turn};
 
 /// The connection that every query function takes first.
 pub type Conn = SqliteConnection;
@@ -58,6 +68,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "decisions", include_str!("../../migrations/0005_decisions.sql")),
     (6, "line_continues", include_str!("../../migrations/0006_line_continues.sql")),
     (7, "sign_ins", include_str!("../../migrations/0007_sign_ins.sql")),
+    (8, "lists", include_str!("../../migrations/0008_lists.sql")),
+    (9, "drains", include_str!("../../migrations/0009_drains.sql")),
     (10, "tasks", include_str!("../../migrations/0010_tasks.sql")),
 ];
 
@@ -153,7 +165,9 @@ impl Db {
             .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        Ok(Self { writer, readers, keeper, commits: Arc::new(watch::Sender::new(0)) })
+        let db = Self { writer, readers, keeper, commits: Arc::new(watch::Sender::new(0)) };
+        db.catch_up().await.with_context(|| format!("what an earlier version left in {url} cannot be counted"))?;
+        Ok(db)
     }
 
     /// A connection for reading.
@@ -170,6 +184,15 @@ impl Db {
     /// Changes with each commit: pages that are being looked at are made anew then.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.commits.subscribe()
+    }
+
+    /// Derives what runs lack that an earlier version queued; without any of them it only reads two indexes.
+    pub async fn catch_up(&self) -> Result<()> {
+        let mut tx = self.begin().await?;
+        runs::count_usage(&mut tx).await?;
+        run_words::fill(&mut tx).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Copies what was committed from the log into the database file, beside the writer and without stopping it.

@@ -262,6 +262,14 @@ pub async fn owed(conn: &mut Conn) -> sqlx::Result<i64> {
     sqlx::query("select count(*) from report where state = 'due'").fetch_one(conn).await?.try_get(0)
 }
 
+/// How many reports are owed, and since when the oldest of them.
+pub async fn backlog(conn: &mut Conn) -> sqlx::Result<(i64, Option<Millis>)> {
+    let row = sqlx::query("select count(*) as owed, min(created_at) as oldest from report where state = 'due'")
+        .fetch_one(conn)
+        .await?;
+    Ok((row.try_get("owed")?, row.try_get("oldest")?))
+}
+
 /// Says that a create is about to be sent; until its answer is known, nothing is posted again without looking for the marker.
 pub async fn set_in_doubt(conn: &mut Conn, id: ulid::Ulid, until: Option<Millis>) -> sqlx::Result<()> {
     sqlx::query("update report set in_doubt = $2 where id = $1").bind(id.to_string()).bind(until).execute(conn).await?;

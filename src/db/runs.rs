@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{Conn, Row, json, json_or_null, parsed, parsed_or_null, to_json};
+use super::{Conn, Row, json, json_or_null, parsed, parsed_or_null, run_words, to_json};
 use crate::config::Limits;
 use crate::model::{
     AccountId, Ask, Feedback, Kind, Lane, LineId, Millis, Number, Outcome, Phase, Reason, RepoName, RepositoryId,
@@ -225,9 +225,9 @@ pub async fn insert(conn: &mut Conn, run: &NewRun, now: Millis) -> sqlx::Result<
     .bind(now)
     .bind(run.allowed_at)
     .bind(i64::from(run.automatic))
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    run_words::refresh(conn, run.id).await
 }
 
 /// The run with this identity.
@@ -546,15 +546,47 @@ pub struct Learned {
 /// Stores how far the journal is read, together with what was learned from it.
 pub async fn set_progress(conn: &mut Conn, id: RunId, offset: u64, learned: &Learned) -> sqlx::Result<()> {
     sqlx::query(
-        "update run set journal_offset = $2, progress = coalesce($3, progress), usage = $4, session = coalesce($5, session) where id = $1",
+        "update run set journal_offset = $2, progress = coalesce($3, progress), session = coalesce($4, session), \
+         usage = $5, tokens_in = $6, tokens_cached = $7, tokens_out = $8, cost_micro = $9 where id = $1",
     )
     .bind(id.to_string())
     .bind(offset as i64)
     .bind(&learned.progress)
-    .bind(to_json(&learned.usage)?)
     .bind(learned.session.as_ref().map(to_json).transpose()?)
+    .bind(to_json(&learned.usage)?)
+    .bind(column(learned.usage.input_tokens))
+    .bind(column(learned.usage.cached_tokens))
+    .bind(column(learned.usage.output_tokens))
+    .bind(learned.usage.cost_micro())
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// A count of tokens as it is stored beside the usage, for sums.
+fn column(tokens: u64) -> i64 {
+    i64::try_from(tokens).unwrap_or(i64::MAX)
+}
+
+/// Fills the columns for sums of runs whose usage an earlier version stored.
+pub(super) async fn count_usage(conn: &mut Conn) -> sqlx::Result<()> {
+    let rows = sqlx::query("select id, usage from run where usage is not null and tokens_in is null")
+        .fetch_all(&mut *conn)
+        .await?;
+    for row in &rows {
+        // A damaged one stays as it is, and is told to whoever reads the run.
+        let Ok(usage) = json::<Usage>(row, "usage") else { continue };
+        sqlx::query(
+            "update run set tokens_in = $2, tokens_cached = $3, tokens_out = $4, cost_micro = $5 where id = $1",
+        )
+        .bind(row.try_get::<String, _>("id")?)
+        .bind(column(usage.input_tokens))
+        .bind(column(usage.cached_tokens))
+        .bind(column(usage.output_tokens))
+        .bind(usage.cost_micro())
+        .execute(&mut *conn)
+        .await?;
+    }
     Ok(())
 }
 
@@ -624,9 +656,9 @@ pub async fn set_answer(conn: &mut Conn, id: RunId, answer: &serde_json::Value) 
     sqlx::query("update run set answer = $2 where id = $1")
         .bind(id.to_string())
         .bind(to_json(answer)?)
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
-    Ok(())
+    run_words::refresh(conn, id).await
 }
 
 /// Stores what came back from the workspace.
@@ -656,9 +688,9 @@ pub async fn set_line(conn: &mut Conn, id: RunId, line: LineId) -> sqlx::Result<
     sqlx::query("update run set line_id = $2, lease_sha = null where id = $1")
         .bind(id.to_string())
         .bind(line.to_string())
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
-    Ok(())
+    run_words::refresh(conn, id).await
 }
 
 /// Records the processes counted after the end.

@@ -78,10 +78,11 @@ pub async fn listed(conn: &mut Conn, repository: RepositoryId, limit: i64) -> sq
     let rows = sqlx::query(
         "select thread.id, thread.repository_id, thread.number, task.title, task.closed_at, \
          (select count(*) from run where run.thread_id = thread.id and run.discarded = 0) as runs, \
-         coalesce((select max(queued_at) from run where run.thread_id = thread.id), thread.created_at) as moved_at, \
-         (select ask from run where run.thread_id = thread.id order by queued_at desc, id desc limit 1) as ask \
-         from thread left join task on task.thread_id = thread.id \
-         where thread.repository_id = $1 order by moved_at desc, thread.id desc limit $2",
+         thread.moved_at, (select ask from run where run.thread_id = thread.id order by queued_at desc, id desc limit 1) as ask \
+         from (select id, repository_id, number, \
+         coalesce((select max(queued_at) from run where run.thread_id = thread.id), created_at) as moved_at \
+         from thread where repository_id = $1 order by moved_at desc, id desc limit $2) as thread \
+         left join task on task.thread_id = thread.id order by thread.moved_at desc, thread.id desc",
     )
     .bind(repository.0)
     .bind(limit)

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use secrecy::SecretString;
 use tokio::process::Command;
 
+use crate::admin::sign_in;
 use crate::app::{self, Running};
 use crate::cli::DemoArgs;
 use crate::config::{AgentConfig, Config, GitHubConfig, RunnerConfig, Sandbox, Transport};
@@ -53,18 +54,28 @@ pub async fn play(args: DemoArgs) -> Result<()> {
 async fn play_with(args: &DemoArgs, folder: &Path, sandbox: Sandbox, sim: &Sim) -> Result<()> {
     let running = app::start(config(folder, args.port, sandbox, sim)?, Clock::System).await?;
     sim.set_webhook_url(Some(&format!("http://{}/webhooks/github", running.address())));
+    // As `track serve` does, so that the pages of health and runners have something to say.
+    tokio::spawn(app::keep_watch(running.context().clone()));
     println!("  GitHub    {} (simulated)", sim.url());
     println!("  bot       http://{}", running.address());
     println!("  folder    {}\n", folder.display());
-    let told = tell_and_wait(args, sim, &folder.join(RUNNER)).await;
+    let told = tell_and_wait(args, sim, &running, &folder.join(RUNNER)).await;
     end_runs(&running).await;
     running.stop().await;
     told
 }
 
-async fn tell_and_wait(args: &DemoArgs, sim: &Sim, runner: &Path) -> Result<()> {
+async fn tell_and_wait(args: &DemoArgs, sim: &Sim, running: &Running, runner: &Path) -> Result<()> {
     story::tell(sim, runner).await?;
     if !args.exit {
+        let issue = story::leave_an_issue(sim).await?;
+        let link = sign_in::link(running.context(), Some(PERSON), None).await?;
+        println!("\nThe board, signed in as {PERSON}:\n  {}", link.url);
+        println!(
+            "  (The link works once; `TRACK_HOME={} track login-link` prints another.)",
+            running.context().config.home.display()
+        );
+        println!("\nOne more issue waits. Put the label `track` on it, and watch the board:\n  {issue}");
         println!("\nThe pages stay up until you press Ctrl-C.");
         std::future::pending::<()>().await;
     }

@@ -18,6 +18,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(40);
 const TITLE: &str = "Greet in French, too";
 const TEXT: &str = "`greetings.txt` has English, German and Spanish. Please add French.";
 
+const SECOND_TITLE: &str = "A script that prints one greeting";
+const SECOND_TEXT: &str =
+    "I want to run `./greet.sh 2` and see the second line of `greetings.txt`, and a hint if I forget the number.";
+
+/// Opens one more issue, for whoever watches to put the label on; gives its page.
+///
+/// # Errors
+/// None that a running simulator gives.
+pub async fn leave_an_issue(sim: &Sim) -> Result<String> {
+    let issue = sim.open_issue(REPOSITORY, PERSON, (SECOND_TITLE, SECOND_TEXT), &[]).await?;
+    Ok(format!("{}/{REPOSITORY}/issues/{issue}", sim.url()))
+}
+
 /// Plays the story to its end; `runner` is the folder that the runner works in.
 ///
 /// # Errors

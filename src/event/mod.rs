@@ -3,6 +3,7 @@
 //! "Somebody wrote something" is one event, wherever it was written. What track does not use is [`Event::Ignored`] with a reason, never an
 //! error; an error means that the bytes are not what GitHub sends under that event name. Reading is pure and never panics.
 
+mod glance;
 mod read;
 mod wire;
 
@@ -10,6 +11,7 @@ use std::fmt;
 
 use crate::model::{Account, InstallationId, Millis, Number, RepoName, RepositoryId};
 
+pub use glance::{Glance, glance};
 pub use read::{lane_of, parse};
 
 /// A webhook, read.

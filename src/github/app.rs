@@ -1,5 +1,7 @@
 //! The App itself: who it is, where it is installed, and which webhooks GitHub sent it.
 
+use std::collections::BTreeMap;
+
 use hyper::Method;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -192,6 +194,60 @@ pub async fn is_suspended(gh: &GitHub, installation: InstallationId) -> Result<b
     Ok(gh.get::<Installation>(As::App, &format!("/app/installations/{installation}")).await?.suspended_at.is_some())
 }
 
+/// What the App may do, and where.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Grants {
+    /// The App's slug.
+    pub slug: String,
+    /// Permission to level: `contents` to `write`.
+    #[serde(default)]
+    pub permissions: BTreeMap<String, String>,
+    /// The events it subscribes to.
+    #[serde(default)]
+    pub events: Vec<String>,
+    /// How many accounts it is installed on.
+    #[serde(skip)]
+    pub installations: usize,
+}
+
+/// What the App may do. <https://docs.github.com/en/rest/apps/apps#get-the-authenticated-app>
+pub async fn grants(gh: &GitHub) -> Result<Grants, ApiError> {
+    let found: Grants = gh.get(As::App, "/app").await?;
+    let installations: Vec<serde::de::IgnoredAny> = gh.pages(As::App, "/app/installations?per_page=100").await?;
+    Ok(Grants { installations: installations.len(), ..found })
+}
+
+/// Where the App's webhooks go.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Hook {
+    /// The address; unset where none was given.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// `json` or `form`.
+    #[serde(default)]
+    pub content_type: Option<String>,
+    /// `"1"` where GitHub does not look at the certificate; it has been a number, too.
+    #[serde(default)]
+    insecure_ssl: serde_json::Value,
+}
+
+impl Hook {
+    /// Whether GitHub sends webhooks to whoever answers at the address.
+    pub fn is_unverified(&self) -> bool {
+        self.insecure_ssl == "1" || self.insecure_ssl == 1
+    }
+}
+
+/// Where the App's webhooks go; `None` where it has none.
+/// <https://docs.github.com/en/rest/apps/webhooks#get-a-webhook-configuration-for-an-app>
+pub async fn hook(gh: &GitHub) -> Result<Option<Hook>, ApiError> {
+    match gh.get(As::App, "/app/hook/config").await {
+        Ok(hook) => Ok(Some(hook)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// One line of GitHub's log of webhooks.
 #[derive(Clone, Debug, Deserialize)]
 pub struct DeliverySummary {
@@ -213,6 +269,9 @@ pub struct DeliverySummary {
     /// The status with which we, or something in front of us, answered; 0 where nobody did.
     #[serde(default)]
     pub status_code: u16,
+    /// What became of it, in GitHub's words.
+    #[serde(default)]
+    pub status: String,
     /// The installation that it concerns.
     #[serde(default)]
     pub installation_id: Option<InstallationId>,

@@ -7,7 +7,9 @@
 pub mod app;
 pub mod checks;
 mod client;
+pub mod created;
 mod error;
+pub mod installations;
 pub mod issues;
 pub mod oauth;
 mod path;

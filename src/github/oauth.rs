@@ -131,7 +131,11 @@ async fn give_back(github: &GitHubConfig, client: &SignInConfig, token: &SecretS
     }
 }
 
-async fn exchange(request: hyper::http::request::Builder, body: Bytes) -> Result<(StatusCode, Bytes), NotKnown> {
+/// A request to GitHub without the App's own credentials.
+pub(super) async fn exchange(
+    request: hyper::http::request::Builder,
+    body: Bytes,
+) -> Result<(StatusCode, Bytes), NotKnown> {
     let request = request
         .header(USER_AGENT, AGENT)
         .body(Full::new(body))

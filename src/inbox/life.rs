@@ -173,7 +173,7 @@ async fn subject(
     Ok(Effect { reason: what.to_owned(), detail, rings })
 }
 
-/// Where the App is installed changed: without it nothing can be published, so what is live there ends.
+/// Where the App is installed changed: what it reaches is known from then on; without it nothing can be published, so what is live there ends.
 pub(super) async fn installation(
     context: &Context,
     delivery: &Delivery,

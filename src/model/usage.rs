@@ -16,6 +16,12 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// The cost in millionths of a US dollar, which add up without rounding. What an agent says may be any number.
+    pub fn cost_micro(&self) -> Option<i64> {
+        // A conversion of a float stops at the ends of the type.
+        self.cost_usd.map(|usd| (usd * 1e6).round().max(0.0) as i64)
+    }
+
     /// Both together.
     pub fn plus(&self, other: &Self) -> Self {
         let cost_usd = match (self.cost_usd, other.cost_usd) {

@@ -24,6 +24,7 @@ pub async fn turns(context: &Context) -> Result<Vec<(RunId, Turn)>> {
             id: run.id,
             repository: run.repository,
             runner: run.runner.clone().or_else(|| run.wanted_runner.clone()),
+            is_there: run.runner.is_some(),
             prefers: earlier_runner(context, run).await?,
             not_before: run.not_before,
             per_repository: run.limits.runs_per_repository.min(run.limits.runs),

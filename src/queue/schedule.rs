@@ -12,6 +12,8 @@ pub struct Waiting {
     pub repository: RepositoryId,
     /// The runner that it must go to: named by the request, or where its agent may be already.
     pub runner: Option<String>,
+    /// It was given to that runner before, so that its agent may be there already.
+    pub is_there: bool,
     /// The runner that it would rather go to, as long as that answers: the workspace and the session are there.
     pub prefers: Option<String>,
     /// Not before this time.
@@ -72,6 +74,16 @@ fn turn_of(run: &Waiting, busy: &[Busy], runners: &[Slots], most: u32, now: Mill
     if let Some(wanted) = run.runner.as_ref().filter(|_| eligible.is_empty()) {
         return wait(format!("its runner {wanted} is not configured any more"));
     }
+    let takes = |runner: &&Slots| run.is_there || !runner.draining;
+    if !eligible.iter().any(takes) {
+        return wait(match run.runner.as_ref() {
+            Some(wanted) => {
+                format!("its runner {wanted} is drained, and `track runner undrain {wanted}` has it take runs again")
+            }
+            None => "every runner is drained; `track runner undrain` has one take runs again".into(),
+        });
+    }
+    let eligible: Vec<&Slots> = eligible.into_iter().filter(takes).collect();
     if !eligible.iter().any(|runner| runner.in_service) {
         return wait("its runner is out of service; `track runner check` says why".into());
     }
@@ -117,6 +129,7 @@ mod tests {
             id: RunId::new(),
             repository: RepositoryId(repository),
             runner: runner.map(str::to_owned),
+            is_there: false,
             prefers: None,
             not_before: 0,
             per_repository: 2,
@@ -124,7 +137,7 @@ mod tests {
     }
 
     fn slots(name: &str, total: u32) -> Slots {
-        Slots { name: name.into(), total, in_service: true, silent_until: None, refuses_login: false }
+        Slots { name: name.into(), total, in_service: true, silent_until: None, refuses_login: false, draining: false }
     }
 
     fn turns(waiting: &[Waiting], busy: &[Busy], runners: &[Slots]) -> Vec<Turn> {
@@ -166,6 +179,25 @@ mod tests {
         assert!(matches!(&turns(&one, &full, &[slots("a", 8), slots("b", 1)])[0], Turn::Wait(_)));
         let away = Slots { silent_until: Some(9), ..slots("b", 1) };
         assert_eq!(turns(&one, &[], &[slots("a", 8), away]), [Turn::Start("a".into())]);
+    }
+
+    #[test]
+    fn a_drained_runner_gets_nothing_new_and_keeps_what_it_has() {
+        let drained = |name| Slots { draining: true, ..slots(name, 8) };
+        assert_eq!(
+            turns(&[waiting(1, None)], &[], &[drained("a"), slots("b", 1)]),
+            [Turn::Start("b".into())],
+            "another takes it"
+        );
+        let follows = Waiting { prefers: Some("a".into()), ..waiting(1, None) };
+        assert_eq!(turns(&[follows], &[], &[drained("a"), slots("b", 1)]), [Turn::Start("b".into())]);
+        let there = Waiting { is_there: true, ..waiting(1, Some("a")) };
+        assert_eq!(turns(&[there], &[], &[drained("a")]), [Turn::Start("a".into())], "its agent may be there");
+        for (run, says) in
+            [(waiting(1, Some("a")), "`track runner undrain a`"), (waiting(1, None), "every runner is drained")]
+        {
+            assert!(matches!(&turns(&[run], &[], &[drained("a")])[0], Turn::Wait(why) if why.contains(says)), "{says}");
+        }
     }
 
     #[test]

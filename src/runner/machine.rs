@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::RunnerConfig;
 use crate::model::{Phase, RepositoryId, RunId, ThreadId};
@@ -14,7 +14,7 @@ use super::error::RunnerError;
 use super::host::{ChannelLane, Host, HostError};
 use super::layout::{Layout, SCRIPT};
 use super::turn::{
-    AgentProbe, Canceled, Check, Finished, Identity, Removed, Start, Started, TurnState, Usage, machine_records,
+    AgentProbe, Canceled, Check, Finished, Identity, Removed, Seen, Start, Started, TurnState, Usage, machine_records,
     sandbox_word,
 };
 use super::wire::{Answer, Request, exchange};
@@ -175,8 +175,12 @@ impl Machine {
         self.endpoint(format!("repos/{repository}.git"), "receive", &[&run, &fence, &repository, &sandbox]).await
     }
 
-    /// Looks at everything that runs need (B04).
-    pub async fn check(&self, agents: &[AgentProbe]) -> Result<Vec<Check>, RunnerError> {
+    /// Looks at everything that runs need (B04); each check is told as it comes.
+    pub async fn look(
+        &self,
+        agents: &[AgentProbe],
+        on_check: &mut (dyn FnMut(&Check) + Send),
+    ) -> Result<Seen, RunnerError> {
         let mut request = Request::default();
         machine_records(&self.config, &self.hidden, &mut request)?;
         request.record("min_free", self.min_free)?;
@@ -185,18 +189,35 @@ impl Machine {
         }
         request.end_records();
         let call = Call { command: self.layout()?.verb("check", &[]), lane: ChannelLane::Ordinary, limit: CHECK };
-        let answer = self.call(call, &request.into_bytes(), &mut |_| ()).await?;
+        let mut on_line = |line: &str| {
+            if let Some(check) = line.strip_prefix("check ").and_then(Check::parse) {
+                on_check(&check);
+            }
+        };
+        let answer = self.call(call, &request.into_bytes(), &mut on_line).await?;
         let checks = answer.lines("check").map(Check::parse).collect::<Option<Vec<_>>>();
-        let mut checks = checks.filter(|_| answer.line("end").is_some()).ok_or_else(|| answer.broken())?;
-        if let Some(line) = answer.foreign_line(&["check", "end"]) {
-            checks.push(Check {
+        let checks = checks.filter(|_| answer.line("end").is_some()).ok_or_else(|| answer.broken())?;
+        let mut seen = Seen { checks, ..Seen::default() };
+        answer.lines("found").for_each(|found| seen.note(found));
+        if let Some(line) = answer.foreign_line(&["check", "found", "end"]) {
+            let shell = Check {
                 what: "shell".to_owned(),
                 ok: false,
                 found: format!("the account's shell prints text when nobody types: {line:?}"),
                 remedy: Some("guard it in ~/.bashrc".to_owned()),
-            });
+            };
+            on_check(&shell);
+            seen.checks.push(shell);
         }
-        Ok(checks)
+        Ok(seen)
+    }
+
+    /// How long a command takes that does nothing, on a connection that is there.
+    pub async fn round_trip(&self) -> Result<Duration, RunnerError> {
+        self.reach().await?;
+        let began = Instant::now();
+        self.plain(":", &[]).await?;
+        Ok(began.elapsed())
     }
 
     /// Removes the workspaces and run directories of a thread; refused while one of its runs lives.

@@ -27,6 +27,7 @@ pub use local::Local;
 pub use machine::{GitEndpoint, Machine};
 pub use ssh::{Ssh, SshSettings};
 pub use turn::{
-    AgentProbe, Canceled, Check, Exit, ExitReason, Finished, Identity, Removed, Start, Started, State, TurnState, Usage,
+    AgentProbe, AgentSeen, Canceled, Check, Exit, ExitReason, Finished, Identity, Login, Removed, Renewal, Seen, Start,
+    Started, State, TurnState, Usage,
 };
 pub use wire::Blob;

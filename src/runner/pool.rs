@@ -35,6 +35,8 @@ pub struct Slots {
     pub silent_until: Option<Millis>,
     /// It answers, and refuses the bot's login.
     pub refuses_login: bool,
+    /// It is being drained: what is on it goes on, and nothing new comes.
+    pub draining: bool,
 }
 
 /// The configured machines.
@@ -50,6 +52,7 @@ struct Entry {
     machine: Arc<Machine>,
     out_of_service: Option<String>,
     silence: Option<Silence>,
+    draining: bool,
 }
 
 /// Attempts in a row that a machine did not let the bot in, until when it is passed over, and whether it answered at all.
@@ -86,11 +89,37 @@ impl Pool {
         };
         let hidden = own.iter().filter_map(|path| path.canonicalize().ok()).collect();
         let machine = Arc::new(Machine::new(config, host, self.instance.clone()).hiding(hidden));
-        let before = self.lock().insert(name, Entry { machine, out_of_service: None, silence: None });
+        let before = {
+            let mut machines = self.lock();
+            // Whoever drains a machine wants the place empty, whatever is changed of the way there.
+            let draining = machines.get(&name).is_some_and(|before| before.draining);
+            machines.insert(name, Entry { machine, out_of_service: None, silence: None, draining })
+        };
         if let Some(before) = before {
             before.machine.host().close().await;
         }
         Ok(())
+    }
+
+    /// Changes what is configured for a machine without the way there, so that its connections stay; false if there is none of the name.
+    pub fn revise(&self, config: RunnerConfig) -> bool {
+        let own: &[PathBuf] = if config.transport == Transport::Local { &self.own } else { &[] };
+        let hidden = own.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let mut machines = self.lock();
+        let Some(entry) = machines.get_mut(&config.name) else { return false };
+        let host = entry.machine.host().clone();
+        entry.machine = Arc::new(Machine::new(config, host, self.instance.clone()).hiding(hidden));
+        true
+    }
+
+    /// Has the queue give a machine nothing new, or again something; false if there is none of the name.
+    pub fn set_draining(&self, name: &str, draining: bool) -> bool {
+        self.lock().get_mut(name).map(|entry| entry.draining = draining).is_some()
+    }
+
+    /// Whether a machine is given nothing new.
+    pub fn is_draining(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|entry| entry.draining)
     }
 
     /// Forgets a machine and ends its connections; what runs there goes on.
@@ -123,6 +152,7 @@ impl Pool {
             in_service: entry.out_of_service.is_none(),
             silent_until: entry.silence.map(|silence| silence.until),
             refuses_login: entry.silence.is_some_and(|silence| silence.refuses_login),
+            draining: entry.draining,
         };
         self.lock().iter().map(slots).collect()
     }

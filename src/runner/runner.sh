@@ -1154,6 +1154,7 @@ verb_check() {
     done
     free_bytes
     used_bytes 10
+    say "found disk $free ${used:--}"
     line="$((free / 1048576)) MiB free${used:+, $((used / 1048576)) MiB taken below $base}"
     if (( free >= ${spec[min_free]:-0} )); then
         result ok disk "$line"
@@ -1189,10 +1190,50 @@ verb_check() {
                 "install it, extend PATH in this runner's prelude, and list its folder under read_only"
         else
             result ok "agent $name" "${line:0:200}"
+            line=${line//[^[:print:]]/?}
+            say "found agent $name ${line:0:200}"
+            line=$(env -i "${prelude_exports[@]}" HOME="$HOME" LANG=C.UTF-8 "${box[@]}" timeout -k 1 15 bash -p -c \
+                "$LOGIN_PROBE" check "$name" 2>/dev/null)
+            [[ ! $line =~ ^(none|key|provider|(account\ [0-9-]{1,18}\ (renews|stuck|ends)))$ ]] || say "found login $name $line"
         fi
     done
     say end
 }
+
+# Where an agent runs: how it is logged in, in words of ours alone. Of the files there, nothing but a time leaves this shell.
+#     none | key | provider | account <milliseconds, or -> <renews|stuck|ends>
+# An account `renews` itself where the file can be written, is `stuck` where it could and the file cannot, else `ends`.
+readonly LOGIN_PROBE='
+read_text() { text=""; [[ -r $1 ]] && IFS= read -r -d "" -N 262144 text <"$1"; [[ -n $text ]]; }
+is_set() { [[ $text =~ \"$1\"[[:space:]]*:[[:space:]]*\"[^\"] ]]; }
+until=- how=ends
+printf -v nl "\n"
+case $1 in
+    codex)
+        folder=${CODEX_HOME:-$HOME/.codex} file=$folder/auth.json settings=$folder/config.toml
+        [[ -z ${OPENAI_API_KEY-}${CODEX_API_KEY-} ]] || { echo key; exit; }
+        if read_text "$settings" && [[ $text == model_provider* || $text == *"$nl"model_provider* ]]; then echo provider; exit; fi
+        read_text "$file" || { echo none; exit; }
+        is_set OPENAI_API_KEY && { echo key; exit; }
+        is_set access_token || { echo none; exit; }
+        [[ $text =~ \"access_token\"[[:space:]]*:[[:space:]]*\"[^.\"]*\.([A-Za-z0-9_-]+) ]] && claims=${BASH_REMATCH[1]} &&
+            while (( ${#claims} % 4 )); do claims+==; done &&
+            claims=$(printf %s "$claims" | tr _- /+ | base64 -d 2>/dev/null) &&
+            [[ $claims =~ \"exp\"[[:space:]]*:[[:space:]]*([0-9]{1,15}) ]] && until=${BASH_REMATCH[1]}000
+        is_set refresh_token && how=renews ;;
+    claude)
+        folder=${CLAUDE_CONFIG_DIR:-$HOME/.claude} file=$folder/.credentials.json settings=$folder/settings.json
+        [[ -z ${ANTHROPIC_API_KEY-}${ANTHROPIC_AUTH_TOKEN-}${CLAUDE_CODE_OAUTH_TOKEN-} ]] || { echo key; exit; }
+        [[ -z ${CLAUDE_CODE_USE_BEDROCK-}${CLAUDE_CODE_USE_VERTEX-}${CLAUDE_CODE_USE_FOUNDRY-} ]] || { echo provider; exit; }
+        read_text "$settings" && is_set apiKeyHelper && { echo provider; exit; }
+        read_text "$file" || { echo none; exit; }
+        is_set accessToken || { echo none; exit; }
+        [[ $text =~ \"expiresAt\"[[:space:]]*:[[:space:]]*([0-9]{1,18}) ]] && until=${BASH_REMATCH[1]}
+        is_set refreshToken && how=renews ;;
+    *) exit ;;
+esac
+[[ $how != renews || -w $file ]] || how=stuck
+echo "account $until $how"'
 
 verb_usage() {
     local free used

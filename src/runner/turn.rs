@@ -328,6 +328,105 @@ pub struct AgentProbe {
     pub program: String,
 }
 
+/// What was seen of an agent that is on a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentSeen {
+    /// The agent's name.
+    pub name: String,
+    /// The first line that its program says of its version.
+    pub version: String,
+    /// How it is logged in, as it finds it where it runs; nobody looks for a custom agent.
+    pub login: Option<Login>,
+}
+
+/// How an agent is logged in. Nothing of the login itself is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Login {
+    /// Not at all.
+    None,
+    /// By an API key or a long-lived token.
+    Key,
+    /// By what its own settings say of a model provider.
+    Provider,
+    /// By an account.
+    Account {
+        /// When what it holds now expires.
+        until: Option<Millis>,
+        /// Whether it lasts beyond that.
+        renewal: Renewal,
+    },
+}
+
+/// Whether the login of an account is prolonged by its agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Renewal {
+    /// It renews itself.
+    Renews,
+    /// It could, but its file cannot be written where the agent runs.
+    Stuck,
+    /// It ends.
+    Ends,
+}
+
+impl Login {
+    /// Reads the words of the script's probe.
+    fn parse(text: &str) -> Option<Self> {
+        match text.split(' ').collect::<Vec<_>>()[..] {
+            ["none"] => Some(Self::None),
+            ["key"] => Some(Self::Key),
+            ["provider"] => Some(Self::Provider),
+            ["account", until, renewal] => {
+                let renewal = match renewal {
+                    "renews" => Renewal::Renews,
+                    "stuck" => Renewal::Stuck,
+                    "ends" => Renewal::Ends,
+                    _ => return None,
+                };
+                Some(Self::Account { until: if until == "-" { None } else { Some(until.parse().ok()?) }, renewal })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What was seen on a machine: the checks, and what of it is counted.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Line by line, whether it has what runs need.
+    pub checks: Vec<Check>,
+    /// Bytes free below the root.
+    pub free: Option<u64>,
+    /// Bytes that this instance of the bot takes there; unknown where counting took too long.
+    pub used: Option<u64>,
+    /// The agents that are there.
+    pub agents: Vec<AgentSeen>,
+}
+
+impl Seen {
+    /// Takes one line `found …`; what is malformed is left out, for nothing depends on it.
+    pub(super) fn note(&mut self, found: &str) {
+        match found.splitn(4, ' ').collect::<Vec<_>>()[..] {
+            ["disk", free, used] => (self.free, self.used) = (free.parse().ok(), used.parse().ok()),
+            ["agent", name] => self.note_agent(name, String::new()),
+            ["agent", name, version] => self.note_agent(name, version.to_owned()),
+            ["agent", name, first, rest] => self.note_agent(name, format!("{first} {rest}")),
+            ["login", name, ..] => {
+                let login = found.splitn(3, ' ').nth(2).and_then(Login::parse);
+                if let Some(agent) = self.agents.iter_mut().rfind(|agent| agent.name == name) {
+                    agent.login = login;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn note_agent(&mut self, name: &str, version: String) {
+        self.agents.push(AgentSeen { name: name.to_owned(), version, login: None });
+    }
+}
+
 /// What a cleanup removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {
@@ -360,5 +459,40 @@ impl Usage {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (used, free) = text.split_once(' ')?;
         Some(Self { used: if used == "-" { None } else { Some(used.parse().ok()?) }, free: free.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_script_found_is_taken_as_far_as_it_makes_sense() {
+        let mut seen = Seen::default();
+        for line in [
+            "disk 123 -",
+            "agent codex codex-cli 0.5 (x)",
+            "login codex account 17 stuck",
+            "agent claude",
+            "login claude none",
+            "agent odd 1",
+            "login odd account x renews",
+            "login nobody key",
+            "nonsense",
+            "",
+        ] {
+            seen.note(line);
+        }
+        assert_eq!((seen.free, seen.used), (Some(123), None));
+        let agents: Vec<_> = seen.agents.iter().map(|a| (a.name.as_str(), a.version.as_str(), a.login)).collect();
+        let account = Login::Account { until: Some(17), renewal: Renewal::Stuck };
+        assert_eq!(
+            agents,
+            [("codex", "codex-cli 0.5 (x)", Some(account)), ("claude", "", Some(Login::None)), ("odd", "1", None)]
+        );
+        assert_eq!(Login::parse("account - ends"), Some(Login::Account { until: None, renewal: Renewal::Ends }));
+        for word in ["", "Key", "account", "account 1", "account 1 lives", "account -1x ends", "key sk-123"] {
+            assert_eq!(Login::parse(word), None, "{word}");
+        }
     }
 }

@@ -9,8 +9,8 @@ use super::changes::{NewIssue, NewPull, find};
 use super::world::{Actor, Gone, Issue, Pull, Repository, World};
 use super::{Sim, git, pushes};
 
-/// What somebody may do in a repository, in GitHub's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What somebody may do in a repository, in GitHub's words, from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Nothing, as a stranger in a private repository.
     None,

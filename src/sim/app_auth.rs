@@ -1,4 +1,4 @@
-//! Who is asking: the App by a JSON Web Token, an installation by its token, or nobody.
+//! Who is asking: the App by a JSON Web Token, an installation or a person by a token, the App's client by its secret, or nobody.
 //! <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
 
 use axum::http::{HeaderMap, header};
@@ -7,9 +7,9 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Inner;
 use super::rest::{Reply, refusal};
 use super::world::{Repository, Token, World};
+use super::{Inner, oauth};
 
 /// A JSON Web Token may live this long, in seconds. GitHub's own example is issued a minute ago for ten minutes from
 /// now, so that minute is allowed on top.
@@ -30,6 +30,10 @@ pub(super) enum Caller {
     App,
     /// The App's installation, with one of its tokens.
     Installation(String, Token),
+    /// A person, through the App: their account.
+    Person(i64),
+    /// Whoever has the App's client id and secret.
+    Client,
 }
 
 /// What a request needs: the name of a permission, and whether it writes.
@@ -57,11 +61,20 @@ pub(super) fn identify(inner: &Inner, headers: &HeaderMap) -> Result<Caller, Rep
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(Caller::Nobody) };
     let value = value.to_str().unwrap_or_default();
     let (scheme, credential) = value.split_once(' ').unwrap_or(("", value));
+    if scheme.eq_ignore_ascii_case("basic") {
+        let (id, secret) = basic(credential);
+        let right = oauth::is_client(&inner.world(), &id, &secret);
+        return if right { Ok(Caller::Client) } else { Err(refusal(401, "Bad credentials")) };
+    }
     if !scheme.eq_ignore_ascii_case("bearer") && !scheme.eq_ignore_ascii_case("token") {
         return Err(refusal(401, "Bad credentials"));
     }
     match credential.split('.').count() {
         3 => app(inner, credential).map(|()| Caller::App),
+        _ if credential.starts_with("ghu_") => {
+            let person = oauth::person(&inner.world(), credential);
+            person.map(Caller::Person).ok_or_else(|| refusal(401, "Bad credentials"))
+        }
         _ => installation(&inner.world(), credential),
     }
 }
@@ -70,10 +83,15 @@ pub(super) fn identify(inner: &Inner, headers: &HeaderMap) -> Result<Caller, Rep
 pub(super) fn identify_git(inner: &Inner, headers: &HeaderMap) -> Result<Caller, Reply> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(Caller::Nobody) };
     let encoded = value.to_str().unwrap_or_default().strip_prefix("Basic ").unwrap_or_default();
+    let (_, password) = basic(encoded);
+    installation(&inner.world(), &password)
+}
+
+/// Name and password of Basic authentication; empty where there are none.
+fn basic(encoded: &str) -> (String, String) {
     let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap_or_default();
     let decoded = String::from_utf8_lossy(&decoded);
-    let (_, password) = decoded.split_once(':').unwrap_or_default();
-    installation(&inner.world(), password)
+    decoded.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned())).unwrap_or_default()
 }
 
 /// Whether a token reaches a repository.
@@ -112,7 +130,7 @@ fn app(inner: &Inner, jwt: &str) -> Result<(), Reply> {
     let mut validation = Validation::new(Algorithm::RS256);
     validation.validate_exp = false;
     validation.required_spec_claims.clear();
-    let claims = jsonwebtoken::decode::<Claims>(jwt, &inner.decoding_key, &validation)
+    let claims = jsonwebtoken::decode::<Claims>(jwt, &inner.world().key, &validation)
         .map_err(|_| refusal(401, "A JSON web token could not be decoded"))?
         .claims;
     let world = inner.world();

@@ -9,7 +9,7 @@ use super::json;
 use super::webhooks::{self, Outgoing};
 use super::world::{Actor, Gone, Issue, IssueComment, IssueEvent, IssueReaction, Label, Pull, Repository, World};
 
-/// The events that the App is subscribed to.
+/// The events that the simulated GitHub tells of.
 pub(super) const EVENTS: [&str; 7] = [
     "issue_comment",
     "issues",
@@ -254,9 +254,16 @@ impl World {
         }
     }
 
+    /// Queues a webhook about a repository if the App is subscribed to its event.
+    pub fn emit(&mut self, repository: i64, event: &str, actor: Actor, payload: Value) {
+        if self.app.events.iter().any(|subscribed| subscribed == event) {
+            self.emit_any(repository, event, actor, payload);
+        }
+    }
+
     /// Queues a webhook about a repository and gives its id; nothing is sent without a webhook URL, and nothing about a
     /// repository that the App's installation does not reach.
-    pub fn emit(&mut self, repository: i64, event: &str, actor: Actor, mut payload: Value) -> String {
+    pub fn emit_any(&mut self, repository: i64, event: &str, actor: Actor, mut payload: Value) -> String {
         let guid = webhooks::new_guid();
         let Some(url) = self.app.webhook_url.clone() else { return guid };
         let of = self.repositories.get(&repository);

@@ -2,7 +2,8 @@
 //!
 //! Everything that track uses of GitHub is here with GitHub's own paths, JSON and refusals: REST below
 //! `<url>/api/v3` (as on GitHub Enterprise Server), git over smart HTTP at `<url>/<owner>/<name>.git`, signed webhooks
-//! with a deliveries log, and a few read-only pages for people. People act through [`Sim`]; track acts through HTTP.
+//! with a deliveries log, and pages on which people look and act: issues and pull requests, signing in with the App, creating it from
+//! a manifest, installing it. Tests act through [`Sim`]; track acts through HTTP.
 //!
 //! It is stricter than GitHub in one thing: repositories count as public for people (a stranger may comment and has
 //! the `read` permission), but no request reads one without a token whose scope holds it.
@@ -11,19 +12,26 @@
 
 mod acts;
 mod app_auth;
+mod app_keys;
 mod changes;
 mod diff;
 mod forks;
+mod forms;
 mod git;
 mod git_http;
+mod install;
 mod json;
 mod look;
+mod manifest;
+mod oauth;
 mod owners;
 mod pages;
 mod pushes;
 mod rest;
 mod reviews;
 mod serve;
+mod teams;
+mod web;
 mod webhooks;
 mod world;
 
@@ -63,6 +71,8 @@ pub struct AppSettings {
     pub id: u64,
     /// The App's slug; its bot is `<slug>[bot]`.
     pub slug: String,
+    /// The App's name, as people read it.
+    pub name: String,
     /// The login of the account that the App belongs to.
     pub owner: String,
     /// What the App's JSON Web Tokens are verified with (PEM, RSA).
@@ -73,6 +83,19 @@ pub struct AppSettings {
     pub webhook_url: Option<String>,
     /// What installations grant, e.g. `contents` to `write`.
     pub permissions: BTreeMap<String, String>,
+    /// What the App is told of besides its installations.
+    pub events: Vec<String>,
+    /// The public half of what the App signs people in with.
+    pub client_id: String,
+    /// The secret half of it.
+    pub client_secret: SecretString,
+    /// Where people come back to who signed in; the first unless the request names another of them. One on the loopback interface
+    /// without a port stands for every port there.
+    pub callback_urls: Vec<String>,
+    /// Where people come back to who installed the App.
+    pub setup_url: Option<String>,
+    /// Whether others than its owner may install it.
+    pub public: bool,
 }
 
 impl AppSettings {
@@ -82,17 +105,25 @@ impl AppSettings {
             ("checks", "write"),
             ("contents", "write"),
             ("issues", "write"),
+            ("members", "read"),
             ("metadata", "read"),
             ("pull_requests", "write"),
         ];
         Self {
             id: 4242,
             slug: "track".to_owned(),
+            name: "track".to_owned(),
             owner: "octo".to_owned(),
             public_key_pem: APP_PUBLIC_KEY_PEM.to_owned(),
             webhook_secret,
             webhook_url: None,
             permissions: permissions.map(|(name, level)| (name.to_owned(), level.to_owned())).into(),
+            events: changes::EVENTS.map(str::to_owned).into(),
+            client_id: "Iv1.0000000000004242".to_owned(),
+            client_secret: "the simulated App's client secret".into(),
+            callback_urls: vec!["http://127.0.0.1/admin/sign-in/callback".to_owned()],
+            setup_url: None,
+            public: true,
         }
     }
 }
@@ -130,14 +161,14 @@ impl Options {
 pub struct Sim {
     inner: Arc<Inner>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
-    _alive: Arc<DropGuard>,
+    /// What keeps the simulator running; handles that its own listener makes for one request do not.
+    _alive: Option<Arc<DropGuard>>,
 }
 
 /// What the listener, the webhook task and the handles share.
 struct Inner {
     folder: PathBuf,
     token_life: Duration,
-    decoding_key: jsonwebtoken::DecodingKey,
     world: Mutex<World>,
     journal: Mutex<Vec<RequestRecord>>,
     fault: Mutex<Option<Arc<FaultHook>>>,
@@ -169,8 +200,7 @@ impl Sim {
         tokio::fs::create_dir_all(&options.folder)
             .await
             .with_context(|| format!("cannot make the simulator's folder {}", options.folder.display()))?;
-        let decoding_key = jsonwebtoken::DecodingKey::from_rsa_pem(options.app.public_key_pem.as_bytes())
-            .context("the App's public key is not an RSA key in PEM form")?;
+        let key = app_keys::verifying(&options.app.public_key_pem)?;
         let listener = TcpListener::bind(options.listen)
             .await
             .with_context(|| format!("the simulator cannot listen on {}", options.listen))?;
@@ -182,8 +212,7 @@ impl Sim {
         let inner = Arc::new(Inner {
             folder: options.folder,
             token_life: options.token_life,
-            decoding_key,
-            world: Mutex::new(World::new(server, options.clock, options.app, (queue, pending.clone()))),
+            world: Mutex::new(World::new(server, options.clock, (options.app, key), (queue, pending.clone()))),
             journal: Mutex::default(),
             fault: Mutex::default(),
             pushes: tokio::sync::Mutex::default(),
@@ -192,7 +221,7 @@ impl Sim {
         });
         let tasks =
             vec![tokio::spawn(serve::run(inner.clone(), listener)), tokio::spawn(webhooks::run(inner.clone(), queued))];
-        Ok(Self { inner, tasks: Arc::new(Mutex::new(tasks)), _alive: Arc::new(stopped.drop_guard()) })
+        Ok(Self { inner, tasks: Arc::new(Mutex::new(tasks)), _alive: Some(Arc::new(stopped.drop_guard())) })
     }
 
     /// The server's URL, `http://127.0.0.1:<port>`: pages, and git below it (`GITHUB_SERVER_URL`).
@@ -218,6 +247,21 @@ impl Sim {
     /// Sends webhooks there from now on; `None` turns them off.
     pub fn set_webhook_url(&self, url: Option<&str>) {
         self.inner.world().app.webhook_url = url.map(str::to_owned);
+    }
+
+    /// Sends people who signed in there from now on, and nowhere else.
+    pub fn set_callback_url(&self, url: &str) {
+        self.inner.world().app.callback_urls = vec![url.to_owned()];
+    }
+
+    /// Sends people who installed the App there from now on.
+    pub fn set_setup_url(&self, url: Option<&str>) {
+        self.inner.world().app.setup_url = url.map(str::to_owned);
+    }
+
+    /// A handle for one request, which does not keep the simulator running.
+    fn within(inner: &Arc<Inner>) -> Self {
+        Self { inner: inner.clone(), tasks: Arc::default(), _alive: None }
     }
 
     /// Asks `hook` about every API and git request before it is handled; it replaces the hook before.

@@ -2,6 +2,8 @@
 //! all but the latter.
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads#installation>
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
@@ -31,21 +33,15 @@ impl Sim {
     fn reach(&self, repository: &str, reached: bool) -> anyhow::Result<()> {
         let mut world = self.inner.world();
         let of = find(&world, repository)?;
-        let (id, owner, listed) = (of.id, of.owner, vec![listed(of)]);
-        let installation = world.installation_on(owner).context("the App is not installed there")?.id;
-        if let Some(installation) = world.installations.get_mut(&installation) {
-            if reached {
-                installation.excluded.remove(&id)
-            } else {
-                installation.excluded.insert(id)
-            };
-        }
-        let (action, added, removed) =
-            if reached { ("added", listed, Vec::new()) } else { ("removed", Vec::new(), listed) };
-        let selection = json!({ "repository_selection": "selected", "requester": null });
-        let mut payload = json!({ "action": action, "repositories_added": added, "repositories_removed": removed });
-        json::extend(&mut payload, selection);
-        world.emit_installation(installation, "installation_repositories", payload);
+        let (id, owner) = (of.id, of.owner);
+        let installation = world.installation_on(owner).context("the App is not installed there")?;
+        let (on, mut excluded) = (installation.id, installation.excluded.clone());
+        if reached {
+            excluded.remove(&id)
+        } else {
+            excluded.insert(id)
+        };
+        world.reach_exactly(on, excluded);
         Ok(())
     }
 
@@ -195,13 +191,38 @@ impl Sim {
 }
 
 impl World {
+    /// Lets an installation reach all repositories but these, and tells the App what that adds and removes.
+    pub(super) fn reach_exactly(&mut self, installation: i64, excluded: BTreeSet<i64>) {
+        let Some(of) = self.installations.get_mut(&installation) else { return };
+        let before = std::mem::replace(&mut of.excluded, excluded.clone());
+        let listed = |ids: &mut dyn Iterator<Item = &i64>| -> Vec<Value> {
+            ids.filter_map(|id| self.repositories.get(id)).map(listed).collect()
+        };
+        let (added, removed) = (listed(&mut before.difference(&excluded)), listed(&mut excluded.difference(&before)));
+        let selection = if excluded.is_empty() { "all" } else { "selected" };
+        for (action, added, removed) in [("added", added, Vec::new()), ("removed", Vec::new(), removed)] {
+            if added.is_empty() && removed.is_empty() {
+                continue;
+            }
+            let payload = json!({
+                "action": action,
+                "repositories_added": added,
+                "repositories_removed": removed,
+                "repository_selection": selection,
+                "requester": null,
+            });
+            self.emit_installation(installation, "installation_repositories", payload);
+        }
+    }
+
     /// Tells the App that it is taken away, and takes it away.
     fn uninstalled(&mut self, account: i64) {
         self.installation_event(account, "deleted");
         self.uninstall(account);
     }
 
-    fn installation_event(&mut self, account: i64, action: &str) {
+    /// Tells the App of its installation on an account, with the repositories that it reaches.
+    pub(super) fn installation_event(&mut self, account: i64, action: &str) {
         let Some(id) = self.installation_on(account).map(|installation| installation.id) else { return };
         let reached = self.repositories.values().filter(|of| self.installed(of).is_some_and(|on| on.id == id));
         let repositories: Vec<Value> = reached.map(listed).collect();

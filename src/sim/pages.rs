@@ -1,19 +1,19 @@
-//! Small read-only pages for people who watch the demo: an index, repositories, issues, pull requests with their diff,
-//! commits. Everything on them is hostile text and is escaped.
-
-use axum::http::request::Parts;
-use axum::response::{Html, IntoResponse as _, Response};
+//! Small pages for people who watch the demo: an index, repositories, issues, pull requests with their diff, commits; `forms` has
+//! what can be done on them. Everything on them is hostile text and is escaped.
 
 use super::json::state;
+use super::web::Fields;
 use super::world::{Issue, IssueReaction, Pull, Repository, Review, ReviewComment, World, stamp};
-use super::{Inner, git};
+use super::{Inner, forms, git};
 use crate::markup::{self, escape, html};
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--line:#8884}
 body{font:15px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem}
-a{color:#0969da;text-decoration:none}a:hover{text-decoration:underline}
-h1{font-size:1.5rem;font-weight:600}h1 small,.quiet{opacity:.65;font-weight:400}
+html{background:light-dark(#fff,#0d1117);color:light-dark(#1f2328,#e6edf3)}
+a{color:light-dark(#0860ca,#58a6ff);text-underline-offset:2px}
+h1{font-size:1.5rem;font-weight:600;overflow-wrap:anywhere}h2{font-size:1.1rem;font-weight:600}
+h1 small,.quiet{color:light-dark(#57606a,#9198a1);font-weight:400}
 .box{border:1px solid var(--line);border-radius:6px;margin:1rem 0;overflow:hidden}
 .box>header{padding:.4rem .8rem;border-bottom:1px solid var(--line);background:#8881;font-size:.9rem}
 .box>div{padding:.1rem .8rem;overflow-wrap:anywhere}
@@ -21,28 +21,26 @@ h1{font-size:1.5rem;font-weight:600}h1 small,.quiet{opacity:.65;font-weight:400}
 .open{background:#1a7f37}.closed{background:#cf222e}.merged{background:#8250df}
 .label{border:1px solid var(--line);border-radius:1rem;padding:.1rem .6rem;font-size:.8rem}
 pre{overflow-x:auto;background:#8881;padding:.6rem;border-radius:6px;font-size:.85rem}code{background:#8881}
-.add{color:#1a7f37}.del{color:#cf222e}.at{color:#8250df}
+.add{color:light-dark(#116329,#56d364)}.del{color:light-dark(#a40e26,#ff7b72)}.at{color:light-dark(#6639ba,#d2a8ff)}
+form p{display:flex;flex-wrap:wrap;gap:.4rem .8rem;align-items:center}details{margin:.6rem 0}
+label{max-width:100%}input,select,textarea,button{font:inherit;max-width:100%;box-sizing:border-box}
+textarea{width:100%;min-height:4.5rem}button{padding:.2rem .8rem;cursor:pointer}.wide{flex:1 1 100%}
 table{border-collapse:collapse}td,th{border:1px solid var(--line);padding:.2rem .6rem}
 ";
 
 /// A page shows no more of a diff than this.
 const DIFF_LINES: usize = 2000;
 
-/// Answers a request for a page.
-pub(super) async fn answer(inner: &Inner, parts: &Parts) -> Response {
-    let path: Vec<&str> = parts.uri.path().split('/').filter(|part| !part.is_empty()).collect();
-    let found = match path.as_slice() {
+/// The page of an address.
+pub(super) async fn find(inner: &Inner, path: &[&str], fields: &Fields) -> Option<String> {
+    // Whoever acted last on the page is offered first.
+    let person = fields.get("as");
+    match path {
         [] => Some(index(&inner.world())),
-        [owner, name] => repository(&inner.world(), &format!("{owner}/{name}")),
-        [owner, name, "issues" | "pull", number] => thread(inner, &format!("{owner}/{name}"), number).await,
+        [owner, name] => repository(&inner.world(), &format!("{owner}/{name}"), person),
+        [owner, name, "issues" | "pull", number] => thread(inner, &format!("{owner}/{name}"), number, person).await,
         [owner, name, "commit" | "tree", of @ ..] => commit(inner, &format!("{owner}/{name}"), &of.join("/")).await,
         _ => None,
-    };
-    // Nothing on these pages runs, and nothing is loaded from anywhere.
-    let policy = ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'");
-    match found {
-        Some(page) => ([policy], Html(page)).into_response(),
-        None => (hyper::StatusCode::NOT_FOUND, [policy], Html(page("Not found", "<h1>Not found</h1>"))).into_response(),
     }
 }
 
@@ -54,9 +52,12 @@ fn index(world: &World) -> String {
     page("The simulated GitHub", &body)
 }
 
-fn repository(world: &World, full_name: &str) -> Option<String> {
+fn repository(world: &World, full_name: &str, person: Option<&str>) -> Option<String> {
     let of = world.repository(full_name)?;
-    Some(page(&of.full_name, &format!("<p><a href=\"/\">All repositories</a></p>{}", listing(of))))
+    let new = forms::new_issue(world, of, person);
+    let body =
+        format!("<p><a href=\"/\">All repositories</a></p><h1>{}</h1>{}{new}", escape(&of.full_name), listing(of),);
+    Some(page(&of.full_name, &body))
 }
 
 /// A repository with its issues and branches.
@@ -81,13 +82,14 @@ fn listing(of: &Repository) -> String {
     html
 }
 
-async fn thread(inner: &Inner, full_name: &str, number: &str) -> Option<String> {
+async fn thread(inner: &Inner, full_name: &str, number: &str, person: Option<&str>) -> Option<String> {
     let number: i64 = number.parse().ok()?;
     let (title, mut body, folder, pull) = {
         let world = inner.world();
         let of = world.repository(full_name)?;
         let issue = of.issues.get(&number)?;
-        (issue.title.clone(), conversation(&world, of, issue), of.folder.clone(), issue.pull.clone())
+        let body = conversation(&world, of, issue) + &forms::on_thread(&world, of, issue, person);
+        (issue.title.clone(), body, of.folder.clone(), issue.pull.clone())
     };
     if let Some(pull) = pull {
         body.push_str(&changes(&folder, full_name, &pull).await);
@@ -196,7 +198,7 @@ async fn changes(folder: &std::path::Path, full_name: &str, pull: &Pull) -> Stri
     html.push_str("</ul></div></div>");
     let range = format!("{}...{}", pull.base_sha, pull.head_sha);
     let diff = git::text(folder, &["diff", &range, "--"]).await.unwrap_or_default();
-    html.push_str(&format!("<h3>Files changed</h3>{}", coloured(&diff)));
+    html.push_str(&format!("<h2>Files changed</h2>{}", coloured(&diff)));
     html
 }
 
@@ -211,7 +213,7 @@ async fn commit(inner: &Inner, full_name: &str, sha: &str) -> Option<String> {
 
 /// A diff with its lines coloured.
 fn coloured(diff: &str) -> String {
-    let mut html = "<pre>".to_owned();
+    let mut html = "<pre tabindex=0>".to_owned();
     for line in diff.lines().take(DIFF_LINES) {
         let class = match line.as_bytes() {
             [b'+', ..] => "add",
@@ -253,7 +255,7 @@ fn reactions(reactions: &[IssueReaction]) -> String {
     if symbols.is_empty() { String::new() } else { format!("<p>{}</p>", symbols.join(" ")) }
 }
 
-fn kind(issue: &Issue) -> &'static str {
+pub(super) fn kind(issue: &Issue) -> &'static str {
     if issue.pull.is_some() { "pull" } else { "issues" }
 }
 
@@ -261,10 +263,10 @@ fn short(sha: &str) -> &str {
     sha.get(..7).unwrap_or(sha)
 }
 
-fn page(title: &str, body: &str) -> String {
+pub(super) fn page(title: &str, body: &str) -> String {
     format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <title>{}</title><style>{STYLE}</style><body>{body}</body></html>",
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\">\
+         <title>{}</title><style>{STYLE}</style><body><main>{body}</main></body></html>",
         escape(title)
     )
 }

@@ -1,4 +1,4 @@
-//! The listener: takes each request apart, asks the fault hook, has it answered by the API, git or the pages, and keeps
+//! The listener: takes each request apart, asks the fault hook, has it answered by the API, git or the web side, and keeps
 //! the journal. It accepts connections itself because a fault may cut one without an answer.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::model::{InstallationId, Millis};
 
 use super::app_auth::{Caller, identify, identify_git};
 use super::rest::Reply;
-use super::{Inner, git_http, pages, rest};
+use super::{Inner, git_http, oauth, rest, web};
 
 /// Where the API is, below the server's URL.
 const API: &str = "/api/v3";
@@ -125,7 +125,7 @@ async fn connection(inner: Arc<Inner>, stream: TcpStream) {
     }
 }
 
-async fn answer(inner: &Inner, request: hyper::Request<Incoming>) -> Result<Response, Dropped> {
+async fn answer(inner: &Arc<Inner>, request: hyper::Request<Incoming>) -> Result<Response, Dropped> {
     let (parts, body) = request.into_parts();
     // What arrives incomplete was never asked.
     let body = to_bytes(Body::new(body), usize::MAX).await.map_err(|_| Dropped)?;
@@ -150,7 +150,13 @@ async fn answer(inner: &Inner, request: hyper::Request<Incoming>) -> Result<Resp
         })
         .await;
     }
-    Ok(pages::answer(inner, &parts).await)
+    if path == oauth::EXCHANGE {
+        return recorded(inner, (&parts, &path), (Ok(Caller::Nobody), Value::Null), async |_, _| {
+            (oauth::exchange(inner, &parts, &body), true)
+        })
+        .await;
+    }
+    Ok(web::answer(inner, &parts, &body).await)
 }
 
 /// Answers a request of track's, through the fault hook and into the journal.

@@ -1,10 +1,13 @@
 //! The simulator as its users meet it: over HTTP and with the real git.
 
+mod acting;
 mod api;
 mod clones;
+mod created;
 mod hooks;
 mod owners;
 mod reviews;
+mod signing_in;
 
 use std::path::Path;
 use std::process::Output;
@@ -97,6 +100,25 @@ impl World {
         Ok((parts.status.as_u16(), parts.headers, serde_json::from_slice(&body).unwrap_or(Value::Null)))
     }
 
+    /// Asks for a page: status, headers, text.
+    async fn page(&self, path: &str) -> (u16, HeaderMap, String) {
+        self.browse(Request::get(format!("{}{path}", self.sim.url())), String::new()).await
+    }
+
+    /// Sends a form.
+    async fn form(&self, path: &str, fields: &[(&str, &str)]) -> (u16, HeaderMap, String) {
+        let request = Request::post(format!("{}{path}", self.sim.url()))
+            .header("content-type", "application/x-www-form-urlencoded");
+        self.browse(request, web::urlencoded(fields)).await
+    }
+
+    async fn browse(&self, request: hyper::http::request::Builder, body: String) -> (u16, HeaderMap, String) {
+        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+        let (parts, body) = client.request(request.body(Full::new(body.into())).unwrap()).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
     /// The `Authorization` of a new installation token for [`REPO`].
     async fn token(&self, narrowing: Value) -> String {
         let jwt = jwt(|_| {});
@@ -141,6 +163,15 @@ fn jwt(change: impl FnOnce(&mut Value)) -> String {
     let key = jsonwebtoken::EncodingKey::from_rsa_pem(APP_PRIVATE_KEY_PEM.as_bytes()).unwrap();
     let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
     format!("Bearer {}", jsonwebtoken::encode(&header, &claims, &key).unwrap())
+}
+
+/// Where an answer leads, and a field of the query there.
+fn led(headers: &HeaderMap) -> (String, Box<dyn Fn(&str) -> Option<String>>) {
+    let location = headers["location"].to_str().unwrap().to_owned();
+    let (place, query) = location.split_once('?').unwrap_or((&location, ""));
+    let (parts, ()) = Request::get(format!("/?{query}")).body(()).unwrap().into_parts();
+    let fields = web::Fields::of(&parts, b"");
+    (place.to_owned(), Box::new(move |name| fields.get(name).map(str::to_owned)))
 }
 
 fn said(output: &Output) -> String {

@@ -85,7 +85,7 @@ impl Sim {
         let mut world = self.inner.world();
         let id = find(&world, repository)?.id;
         let account = world.account_of(sender).with_context(|| format!("the simulator has no account {sender}"))?.id;
-        Ok(world.emit(id, event, Actor { account, app: false }, payload))
+        Ok(world.emit_any(id, event, Actor { account, app: false }, payload))
     }
 
     /// Sends a delivery again under the same delivery id.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use chrono::{DateTime, SecondsFormat};
+use jsonwebtoken::DecodingKey;
 use tokio::sync::{mpsc, watch};
 
 use crate::model::{Clock, Millis};
@@ -12,6 +13,8 @@ use crate::model::{Clock, Millis};
 use super::AppSettings;
 use super::acts::Role;
 use super::git::{Branches, Difference};
+use super::teams::Membership;
+use super::web::Web;
 use super::webhooks::{DeliveryRecord, Outgoing};
 
 /// A person, organization or bot.
@@ -241,6 +244,8 @@ pub(super) struct World {
     pub server: String,
     pub clock: Clock,
     pub app: AppSettings,
+    /// What the App's JSON Web Tokens are verified with.
+    pub key: DecodingKey,
     /// The account `<slug>[bot]`.
     pub bot: i64,
     /// The account that the App belongs to.
@@ -249,6 +254,10 @@ pub(super) struct World {
     pub installations: BTreeMap<i64, Installation>,
     pub repositories: BTreeMap<i64, Repository>,
     pub tokens: HashMap<String, Token>,
+    /// Teams by their organization and slug.
+    pub teams: BTreeMap<(i64, String), BTreeMap<i64, Membership>>,
+    /// What was begun on pages for people.
+    pub web: Web,
     /// Oldest first.
     pub deliveries: Vec<DeliveryRecord>,
     pub queue: mpsc::UnboundedSender<Outgoing>,
@@ -262,7 +271,7 @@ impl World {
     pub fn new(
         server: String,
         clock: Clock,
-        app: AppSettings,
+        (app, key): (AppSettings, DecodingKey),
         (queue, pending): (mpsc::UnboundedSender<Outgoing>, watch::Sender<usize>),
     ) -> Self {
         let (bot_login, owner) = (format!("{}[bot]", app.slug), app.owner.clone());
@@ -270,12 +279,15 @@ impl World {
             server,
             clock,
             app,
+            key,
             bot: 0,
             app_owner: 0,
             accounts: BTreeMap::new(),
             installations: BTreeMap::new(),
             repositories: BTreeMap::new(),
             tokens: HashMap::new(),
+            teams: BTreeMap::new(),
+            web: Web::default(),
             deliveries: Vec::new(),
             queue,
             pending,
@@ -285,6 +297,16 @@ impl World {
         world.bot = world.add_account(&bot_login, "Bot");
         world.app_owner = world.add_account(&owner, "User");
         world
+    }
+
+    /// Puts another App in the place of the one there is: nothing of that one goes on but what it said.
+    pub fn replace_app(&mut self, app: AppSettings, key: DecodingKey) {
+        self.bot = self.add_account(&format!("{}[bot]", app.slug), "Bot");
+        self.app_owner = self.add_account(&app.owner, "User");
+        self.installations.clear();
+        self.tokens.clear();
+        self.web.forget_app();
+        (self.app, self.key) = (app, key);
     }
 
     /// The URL that REST paths are appended to.

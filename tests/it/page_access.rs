@@ -97,7 +97,7 @@ async fn viewers_do_not_get_what_is_for_admins() {
         }
     }
     let board = viewer.get("/admin").await;
-    assert!(!words(&board.text).contains("Runners"), "the navigation names no page of admins");
+    assert!(!words(&board.text).contains("Deliveries"), "the navigation names no page of admins");
 }
 
 // T44

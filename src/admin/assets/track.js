@@ -22,6 +22,16 @@
   setInterval(times, 10000);
   document.addEventListener("htmx:afterSwap", () => { times(); spans(); });
 
+  // A stream that is cut by leaving the page would be told as an error: it is closed before.
+  const streams = new Set();
+  if (window.htmx) htmx.createEventSource = (url) => {
+    const stream = new EventSource(url);
+    streams.add(stream);
+    return stream;
+  };
+  window.addEventListener("pagehide", () => streams.forEach((stream) => stream.close()));
+  window.addEventListener("pageshow", (event) => { if (event.persisted && streams.size) location.reload(); });
+
   // Following: the newest output stays in sight until somebody scrolls up or switches it off.
   const toggle = () => document.querySelector("[data-follow]");
   const follows = () => toggle()?.checked;

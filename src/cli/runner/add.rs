@@ -105,7 +105,7 @@ pub struct AddArgs {
     yes: bool,
 }
 
-fn sandboxes() -> impl TypedValueParser<Value = Sandbox> {
+pub(super) fn sandboxes() -> impl TypedValueParser<Value = Sandbox> {
     PossibleValuesParser::new(["bubblewrap", "none"])
         .map(|word| if word == "none" { Sandbox::None } else { Sandbox::Bubblewrap })
 }

@@ -32,7 +32,7 @@ async fn an_account_that_prints_is_understood_and_told() {
     let mut lab = Lab::new(Sandbox::None).await;
     let chatty = Machine::new(lab.machine.config().clone(), Arc::new(Chatty), "lab00001".to_owned());
     lab.machine = Arc::new(chatty.with_min_free(1));
-    let checks = lab.machine.check(&[]).await.unwrap();
+    let checks = lab.machine.look(&[], &mut |_| ()).await.unwrap().checks;
     let shell = checks.iter().find(|check| check.what == "shell").unwrap();
     insta::assert_snapshot!(format!("{} -> {}", shell.found, shell.remedy.as_deref().unwrap()), @r#"the account's shell prints text when nobody types: "Welcome" -> guard it in ~/.bashrc"#);
     std::fs::remove_dir_all(lab.base().join("bin")).unwrap();

@@ -209,7 +209,7 @@ async fn what_lies_there_is_counted() {
     lab.run(&lab.agent("head -c 3000000 /dev/zero >zeros")).await;
     let usage = lab.machine.usage().await.unwrap();
     assert!(usage.used.unwrap() > 3_000_000 && usage.free > 0, "{usage:?}");
-    let checks = lab.machine.check(&[]).await.unwrap();
+    let checks = lab.machine.look(&[], &mut |_| ()).await.unwrap().checks;
     let disk = checks.iter().find(|check| check.what == "disk").unwrap();
     assert!(disk.found.contains(" MiB free, ") && disk.found.contains(" MiB taken below /"), "{disk:?}");
 }

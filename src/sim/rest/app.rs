@@ -3,18 +3,31 @@
 
 use std::collections::BTreeMap;
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::sim::app_auth::{Caller, SUSPENDED, in_scope, rank};
-use crate::sim::json;
 use crate::sim::webhooks::{self, DeliveryRecord};
 use crate::sim::world::{Installation, Repository, Token, World, stamp};
+use crate::sim::{json, manifest};
 
 use super::{Answer, Call, Reply, not_found, refusal};
 
 pub(super) fn get(call: &Call<'_>) -> Answer {
     call.app_only()?;
     Ok(Reply::json(200, &json::app(&call.inner.world())))
+}
+
+/// Hands out what was made when the App was created from a manifest, once.
+/// <https://docs.github.com/en/rest/apps/apps#create-a-github-app-from-a-manifest>
+pub(super) fn convert(call: &Call<'_>, code: &str) -> Answer {
+    let mut world = call.inner.world();
+    let pem = manifest::redeem(&mut world, code).ok_or_else(not_found)?;
+    let mut value = json::app(&world);
+    value["pem"] = json!(pem.expose_secret());
+    value["webhook_secret"] = json!(world.app.webhook_url.is_some().then(|| world.app.webhook_secret.expose_secret()));
+    value["client_secret"] = json!(world.app.client_secret.expose_secret());
+    Ok(Reply::json(201, &value))
 }
 
 pub(super) fn rate_limit() -> Reply {
@@ -152,7 +165,12 @@ pub(super) fn redeliver(call: &Call<'_>, id: &str) -> Answer {
 pub(super) fn user(call: &Call<'_>, login: &str) -> Answer {
     let world = call.inner.world();
     let id = world.account_of(login).ok_or_else(not_found)?.id;
-    let mut value = json::account(&world, id);
+    Ok(Reply::json(200, &account_in_full(&world, id)))
+}
+
+/// An account with what only its own endpoint tells.
+pub(super) fn account_in_full(world: &World, id: i64) -> Value {
+    let mut value = json::account(world, id);
     for (name, more) in [
         ("name", Value::Null),
         ("company", Value::Null),
@@ -170,7 +188,7 @@ pub(super) fn user(call: &Call<'_>, login: &str) -> Answer {
     ] {
         value[name] = more;
     }
-    Ok(Reply::json(200, &value))
+    value
 }
 
 fn find<'w>(world: &'w World, id: &str) -> Result<&'w Installation, Reply> {

@@ -5,6 +5,7 @@ mod app;
 mod checks;
 mod graphql;
 mod issues;
+mod people;
 mod pulls;
 mod repos;
 mod reviews;
@@ -172,7 +173,10 @@ async fn route(call: &Call<'_>, method: &str, path: &[&str]) -> Option<Answer> {
         ("DELETE", ["installation", "token"]) => app::revoke(call),
         ("GET", ["installation", "repositories"]) => app::repositories(call),
         ("GET", ["users", login]) => app::user(call, login),
-        ("GET", ["user"]) => Err(refusal(403, "Resource not accessible by integration")),
+        ("GET", ["user"]) => people::user(call),
+        ("DELETE", ["applications", client, "token"]) => people::revoke(call, client),
+        ("POST", ["app-manifests", code, "conversions"]) => app::convert(call, code),
+        ("GET", ["orgs", org, "teams", team, "memberships", login]) => people::membership(call, org, team, login),
         _ => return None,
     })
 }
@@ -260,7 +264,9 @@ impl Call<'_> {
     fn repository(&self, world: &World, full_name: &str, needs: &[Need]) -> Result<i64, Reply> {
         let token = match self.caller {
             Caller::Installation(_, token) => token,
-            Caller::App => return Err(refusal(403, "Resource not accessible by integration")),
+            Caller::App | Caller::Person(_) | Caller::Client => {
+                return Err(refusal(403, "Resource not accessible by integration"));
+            }
             Caller::Nobody => {
                 let public = world.repository(full_name).filter(|of| of.public).ok_or_else(not_found)?;
                 let reads = needs.iter().all(|(_, access)| *access == Access::Read);
@@ -399,7 +405,7 @@ pub(super) fn decode(part: &str) -> String {
 }
 
 /// Makes a text fit for a query.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),

@@ -5,6 +5,7 @@
 
 #![allow(dead_code)]
 
+pub mod crowd;
 pub mod page;
 pub mod process;
 
@@ -131,6 +132,21 @@ impl World {
     /// Stops the bot as SIGTERM does.
     pub async fn stop(&mut self) {
         self.running.take().expect("the bot runs").stop().await;
+    }
+
+    /// Stops the bot and takes everything from it but its runner and its agent: a machine on which it was never started.
+    pub async fn forget(&mut self) {
+        self.stop().await;
+        self.config.home = self.folder.path().join("new-home");
+        self.config.database_url = format!("sqlite://{}", self.config.home.join("track.db").display());
+        self.config.github = None;
+        self.config.server_url = Some(self.sim.url());
+    }
+
+    /// A bot that began by itself is the one to talk to.
+    pub fn adopt(&mut self, running: Running) {
+        self.config = Config::clone(&running.context().config);
+        self.running = Some(running);
     }
 
     /// The running bot.

@@ -1,0 +1,36 @@
+// A run is watched while its agent works: what it says appears, nothing jumps, and the button ends it.
+
+import { ask, check, play, same, until } from './driver.mjs';
+
+await play('live', async (stage) => {
+    const { link, base, run } = stage.input;
+    const page = await stage.person();
+    await page.goto(link);
+    await page.getByRole('link', { name: 'Say hello' }).first().waitFor();
+    await page.goto(`${base}/admin/runs/${run}`);
+    const main = page.locator('main');
+    await main.getByText('Looking around').first().waitFor();
+
+    // Somebody reads the beginning with following switched off: new output does not take it away from them.
+    const follow = page.locator('[data-follow]');
+    if ((await follow.count()) && (await follow.isChecked())) await follow.uncheck();
+    await page.evaluate(() => window.scrollTo({ top: 40 }));
+    const before = await page.evaluate(() => window.scrollY);
+    await ask('say', 'half way there');
+    await main.getByText('half way there').first().waitFor();
+    same(await page.evaluate(() => window.scrollY), before, 'how far it is scrolled');
+    await stage.look(page, 'run-live');
+
+    // The connection is cut and comes back: nothing is missing, nothing is there twice.
+    stage.expect(/ERR_INTERNET_DISCONNECTED|ERR_NETWORK_CHANGED/);
+    await page.context().setOffline(true);
+    await ask('say', 'said meanwhile');
+    await page.context().setOffline(false);
+    await main.getByText('said meanwhile').first().waitFor();
+    same(await main.getByText('half way there').count(), 1, 'how often a message is there');
+
+    await page.getByRole('button', { name: /^Cancel/ }).first().click();
+    await until('the run is canceled', async () => /canceled/i.test(await main.innerText()));
+    await ask('over');
+    stage.fail();
+});
