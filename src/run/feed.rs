@@ -296,7 +296,8 @@ impl Reader {
                 self.used = transcript.usage();
                 self.tell();
             }
-            if !over || turn >= self.run.turn {
+            // Of a run that is done the end says it, so that nobody waits for more of it.
+            if !over || turn >= self.run.turn && self.run.status != Status::Done {
                 self.ready();
             }
             if over {
