@@ -28,6 +28,7 @@ mod withhold;
 
 pub use client::{As, GitHub, LONGEST_CALL, Reply};
 pub use error::ApiError;
+pub use withhold::withhold;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
