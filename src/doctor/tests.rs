@@ -398,6 +398,20 @@ fn who_can_sign_in() {
     ");
 }
 
+// A team among the admins is one thing more that the App must be able to read.
+#[test]
+fn teams_need_a_permission_of_their_own() {
+    let of_app = |finding: &Finding| finding.group == Group::App;
+    let mut facts = healthy_with(|config| config.admins = vec!["mona".into(), "octo-org/bot-admins".into()]);
+    insta::assert_snapshot!(told_of(&facts, of_app), @"
+    ok   GitHub App: app: track
+    MISS GitHub App: permission: members is not granted, and read is needed
+         -> grant it on the App's settings page, then accept it for each installation
+    ");
+    github(&mut facts).grants.permissions.insert("members".into(), "read".into());
+    assert_eq!(told_of(&facts, of_app), "ok   GitHub App: app: track");
+}
+
 #[test]
 fn what_is_wrong_with_runners() {
     let mut facts = healthy();

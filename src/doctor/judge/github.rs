@@ -49,10 +49,14 @@ pub(super) fn app(config: &Config, around: Option<&Around>) -> Vec<Finding> {
         Some(Ok(facts)) => &facts.grants,
     };
     let mut findings = vec![fine(App, "app", grants.slug.clone())];
-    let wanted = match manifest() {
+    let mut wanted = match manifest() {
         Ok(wanted) => wanted,
         Err(error) => return vec![miss(App, "app", format!("{error:#}"), "report this: the program is damaged")],
     };
+    if config.admins.iter().any(|admin| admin.contains('/')) {
+        // Who is in a team is asked of its organization.
+        wanted.default_permissions.insert("members".to_owned(), "read".to_owned());
+    }
     let level = |word: Option<&String>| {
         word.map_or(0, |word| ["read", "write", "admin"].iter().position(|w| w == word).map_or(0, |n| n + 1))
     };
