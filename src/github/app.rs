@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hyper::Method;
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -131,6 +132,55 @@ pub async fn public_repository(gh: &GitHub, name: &RepoName) -> Result<Found, Ap
     let found: RepositoryInfo = gh.get(As::Nobody, &path).await?;
     let name = found.name().unwrap_or_else(|| name.clone());
     Ok(Found { repository: Repository { id: found.id, installation: None, name }, owner: found.owner.account })
+}
+
+/// Where the App is installed. <https://docs.github.com/en/rest/apps/apps#list-installations-for-the-authenticated-app>
+pub async fn installations(gh: &GitHub) -> Result<Vec<InstallationId>, ApiError> {
+    #[derive(Deserialize)]
+    struct Installation {
+        id: InstallationId,
+    }
+
+    let all: Vec<Installation> = gh.pages(As::App, "/app/installations?per_page=100").await?;
+    Ok(all.into_iter().map(|installation| installation.id).collect())
+}
+
+/// The repositories that an installation reaches, by a token that reads metadata and nothing else and is given back.
+/// <https://docs.github.com/en/rest/apps/installations#list-repositories-accessible-to-the-app-installation>
+pub async fn repositories_of(gh: &GitHub, installation: InstallationId) -> Result<Vec<RepositoryInfo>, ApiError> {
+    #[derive(Deserialize)]
+    struct Minted {
+        token: String,
+    }
+
+    let narrowed = json!({ "permissions": { "metadata": "read" } });
+    let Minted { token } = gh.new_token(installation, &narrowed, "token").await?;
+    let token = SecretString::from(token);
+    let listed = listed(gh, As::With(installation, &token)).await;
+    let revoked = gh.give_back(&token).await;
+    tracing::debug!(?revoked, "the token by which repositories were listed is given back");
+    listed
+}
+
+async fn listed(gh: &GitHub, who: As<'_>) -> Result<Vec<RepositoryInfo>, ApiError> {
+    /// More pages than any installation has that a team works with: 10,000 repositories.
+    const PAGES: usize = 100;
+    #[derive(Deserialize)]
+    struct Page {
+        repositories: Vec<RepositoryInfo>,
+    }
+
+    let mut all = Vec::new();
+    let mut path = "/installation/repositories?per_page=100".to_owned();
+    for _ in 0..PAGES {
+        let reply: Reply<Page> = gh.call(who, Method::GET, &path, None::<&()>).await?;
+        all.extend(reply.body.repositories);
+        match gh.linked(&path, &reply.headers, "next")? {
+            Some(next) => path = next,
+            None => return Ok(all),
+        }
+    }
+    Err(unreadable("GET", &path, false, format!("more than {PAGES} pages")))
 }
 
 /// Whether an installation is suspended now; not found where it is removed.

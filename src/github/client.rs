@@ -65,6 +65,8 @@ pub enum As<'a> {
     Threads(&'a Repository),
     /// The same, by a token that reads who is in the organization's teams.
     Members(&'a Repository),
+    /// An installation as a whole, by a token that was made for the occasion.
+    With(InstallationId, &'a SecretString),
     /// Nobody: public data only.
     Nobody,
 }
@@ -74,6 +76,7 @@ impl As<'_> {
     fn caller(&self) -> Caller {
         match self {
             Self::App => Caller::App,
+            Self::With(installation, _) => Caller::Installation(*installation),
             Self::Repository(repo) | Self::Checks(repo) | Self::Threads(repo) | Self::Members(repo) => Caller::of(repo),
             Self::Nobody => Caller::Nobody,
         }
@@ -262,6 +265,7 @@ impl GitHub {
     async fn authorized(&self, who: As<'_>, request: &Request) -> Result<Answer, ApiError> {
         match who {
             As::Nobody => self.send(None, request).await,
+            As::With(_, token) => self.send(Some(token), request).await,
             As::App => {
                 let used = self.skew();
                 let answer = self.send(Some(&self.app_token()?), request).await?;

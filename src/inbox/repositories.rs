@@ -1,14 +1,14 @@
 //! Which repositories there are (B61): they register themselves when the App is installed, and are asked for when somebody wants to see them.
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Trouble;
 use crate::context::Context;
+use crate::db;
 use crate::db::repositories::Traits;
-use crate::db::{self, Conn};
-use crate::github::installations::{self, Installed};
+use crate::github::app;
 use crate::github::repos::RepositoryInfo;
-use crate::model::{Millis, Repository};
+use crate::model::Repository;
 use crate::run::plan;
 
 /// What is kept of what GitHub says of a repository.
@@ -29,28 +29,31 @@ pub async fn refresh(context: &Context, repository: &Repository) -> Result<(), T
     Ok(())
 }
 
-/// Asks GitHub for every repository on which the App is installed, and stores what they are like; answers how many there are.
+/// Asks GitHub for every repository on which the App is installed, and stores what they are like; answers how many there are. An
+/// installation that cannot be asked, because it is suspended or just gone, is left as it is known.
 pub async fn look(context: &Context) -> Result<usize, Trouble> {
-    let asked_at = context.clock.now();
-    let all = installations::all(&context.github).await?;
-    let mut tx = context.db.begin().await?;
-    for on in &all {
-        register(&mut tx, on, asked_at).await?;
+    let mut found = 0;
+    for installation in app::installations(&context.github).await? {
+        let asked_at = context.clock.now();
+        let listed = match app::repositories_of(&context.github, installation).await {
+            Ok(listed) => listed,
+            Err(error) if error.retry_at(1, asked_at).is_none() => {
+                warn!("the repositories of installation {installation} are not told: {error}");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        found += listed.len();
+        let mut tx = context.db.begin().await?;
+        for about in &listed {
+            // Nobody can name a repository whose name is none.
+            let Some(name) = about.name() else { continue };
+            let repository = Repository { id: about.id, installation: Some(installation), name };
+            db::repositories::upsert(&mut tx, &repository, asked_at).await?;
+            db::repositories::set_traits(&mut tx, about.id, &traits(about)).await?;
+        }
+        tx.commit().await?;
     }
-    tx.commit().await?;
-    let found = all.iter().map(|on| on.repositories.len()).sum();
     info!("the App is installed on {found} repositories");
     Ok(found)
-}
-
-/// Stores the repositories of an installation as GitHub told them at a time.
-pub async fn register(tx: &mut Conn, on: &Installed, at: Millis) -> sqlx::Result<()> {
-    for about in &on.repositories {
-        // Nobody can name a repository whose name is none.
-        let Some(name) = about.name() else { continue };
-        let repository = Repository { id: about.id, installation: Some(on.id), name };
-        db::repositories::upsert(&mut *tx, &repository, at).await?;
-        db::repositories::set_traits(&mut *tx, about.id, &traits(about)).await?;
-    }
-    Ok(())
 }
