@@ -36,7 +36,13 @@
   const toggle = () => document.querySelector("[data-follow]");
   const follows = () => toggle()?.checked;
   const toEnd = () => { if (follows()) window.scrollTo({ top: document.documentElement.scrollHeight }); };
-  document.addEventListener("htmx:afterSwap", (event) => { if (event.target.closest?.("[data-log]")) toEnd(); });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    const step = event.target.closest?.("[data-log] > [id]");
+    // A stream that was opened anew, not resumed, brings what is there already.
+    const first = step?.parentElement.querySelector(`:scope > #${CSS.escape(step.id)}`);
+    if (first && first !== step) first.replaceWith(step);
+    if (event.target.closest?.("[data-log]")) toEnd();
+  });
   document.addEventListener("change", (event) => { if (event.target.matches?.("[data-follow]")) toEnd(); });
   window.addEventListener("wheel", (event) => { if (event.deltaY < 0 && follows()) toggle().checked = false; }, { passive: true });
 
