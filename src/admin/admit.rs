@@ -151,7 +151,9 @@ async fn repositories_of(admin: &Admin, account: &Account) -> Result<Learned, Fa
     let learned = Learned { until, ids: Arc::new(ids), in_part };
     let mut rights = admin.rights().0.lock().unwrap_or_else(PoisonError::into_inner);
     rights.retain(|_, learned| learned.until > now);
-    rights.insert(account.id, learned.clone());
+    if !learned.ids.is_empty() || !in_part {
+        rights.insert(account.id, learned.clone());
+    }
     Ok(learned)
 }
 

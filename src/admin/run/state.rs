@@ -84,6 +84,10 @@ impl StateView {
         })
     }
 
+    fn is_over(&self) -> bool {
+        self.badge.status == Status::Done
+    }
+
     fn short(run: &RunId) -> String {
         short_run(run)
     }
