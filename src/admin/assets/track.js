@@ -65,6 +65,15 @@
     document.querySelectorAll("button[aria-busy]").forEach((b) => b.removeAttribute("aria-busy"));
   }));
 
+  // A filter is sent as a page of its own, and whoever filters stays where they were in it.
+  document.addEventListener("submit", (event) => {
+    const form = event.target, at = [...form.elements].indexOf(document.activeElement);
+    if (form.method === "get" && at >= 0) sessionStorage.setItem("filter", JSON.stringify([form.getAttribute("action"), at]));
+  });
+  const [action, field] = JSON.parse(sessionStorage.getItem("filter") ?? "[]");
+  sessionStorage.removeItem("filter");
+  [...document.forms].find((form) => form.method === "get" && form.getAttribute("action") === action)?.elements[field]?.focus({ preventScroll: true });
+
   // Copying.
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-copy]");
