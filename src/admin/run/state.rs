@@ -88,6 +88,11 @@ impl StateView {
         short_run(run)
     }
 
+    /// The stylesheet takes away then what is for runs that go on.
+    fn is_over(&self) -> bool {
+        self.badge.status == Status::Done
+    }
+
     fn tokens(&self) -> Option<(i64, i64)> {
         let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let Usage { input_tokens, output_tokens, .. } = self.usage;

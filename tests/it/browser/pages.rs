@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use track::admin::{self, Admin, sign_in};
 use track::config::SignInConfig;
 use track::db::Db;
-use track::model::{Millis, Status};
+use track::model::{Millis, Outcome, Status};
 use track::sim::{AppSettings, Role};
 
 use super::{nobody, play};
@@ -176,7 +176,7 @@ async fn a_run_is_watched_and_canceled() {
     })
     .await;
     let run = world.runs().await.remove(0);
-    assert_eq!(run.outcome.map(|outcome| outcome.as_str()), Some("canceled"));
+    assert_eq!(run.outcome, Some(Outcome::Canceled));
 }
 
 #[tokio::test]
@@ -286,4 +286,19 @@ async fn hostile_texts_run_on_no_page() {
     // GitHub knows nothing of the crowd's installation, so it is asked for nobody.
     let link = link(&world, None).await;
     play("hostile", json!({ "link": link, "origins": [base], "pages": pages, "lists": lists }), nobody).await;
+}
+
+#[tokio::test]
+async fn a_task_is_made_and_followed_up() {
+    let world = World::new().await;
+    // The bot knows a repository once something happened there.
+    world.issue("Something else", "").await;
+    world.settle().await;
+    play("task", stage(&world).await, nobody).await;
+    world.settle().await;
+    let runs = world.runs().await;
+    assert_eq!(runs.len(), 2);
+    assert!(runs.iter().all(|run| run.outcome == Some(Outcome::Succeeded)), "{runs:#?}");
+    assert_eq!(runs[0].ask.instructions, "Say it louder");
+    assert_eq!(world.sim.issues(REPO).len(), 1, "nothing of a private task is on GitHub");
 }
