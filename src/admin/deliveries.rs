@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Admin;
 use super::access::{Access, Routes};
 use super::fault::Fault;
-use super::lists::{self, Ways, given, numbered, word};
+use super::lists::{self, Ways, given, word};
 use super::person::Person;
 use super::runs::plain;
 use super::view::{Frame, filters, page, short_run};

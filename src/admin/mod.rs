@@ -22,6 +22,7 @@ mod new_task;
 mod packed;
 pub mod person;
 mod repositories;
+mod review;
 mod rules;
 mod run;
 mod runners;
@@ -178,6 +179,7 @@ fn routes(admin: &Admin) -> Routes {
         health::routes,
         new_task::routes,
         repositories::routes,
+        review::routes,
         run::routes,
         runners::routes,
         runs::routes,

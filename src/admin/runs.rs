@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Admin;
 use super::access::{Access, Routes};
 use super::fault::Fault;
-use super::lists::{self, Ways, given, numbered, word};
+use super::lists::{self, Ways, given, word};
 use super::person::Person;
 use super::view::{Badge, Elapsed, Frame, filters, number, page, short_run};
 use crate::db::run_list::{self, Filter, Listed, State as RunState};

@@ -12,8 +12,9 @@ use crate::harness::{MAINTAINER, REPO, World};
 /// A world in which much has happened already, and an admin's browser.
 async fn after_months() -> (World, Browser) {
     let world = World::new().await;
-    Crowd { live: 0, ..Crowd::small() }.fill(&world.db(), world.clock.now()).await.unwrap();
+    // Before the crowd is there, of whose repositories this GitHub knows nothing.
     let browser = world.signed_in(MAINTAINER).await;
+    Crowd { live: 0, ..Crowd::small() }.fill(&world.db(), world.clock.now()).await.unwrap();
     (world, browser)
 }
 

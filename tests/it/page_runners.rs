@@ -217,8 +217,13 @@ async fn a_runner_of_the_file_is_drained_and_not_changed() {
     let page = browser.get("/admin/runners/local-1").await;
     assert!(words(&page.text).contains("It stands in track.toml"), "{}", words(&page.text));
     assert!(!page.text.contains("/admin/runners/local-1/edit"), "{}", page.text);
-    assert_eq!(browser.get("/admin/runners/local-1/edit").await.status, StatusCode::CONFLICT);
-    assert_eq!(browser.get("/admin/runners/local-1/reset").await.status, StatusCode::CONFLICT);
+    for what in ["edit", "reset", "remove"] {
+        let path = format!("/admin/runners/local-1/{what}");
+        assert_eq!(browser.get(&path).await.location(), "/admin/runners/local-1", "{what}");
+        let refused = browser.submit("/admin/runners/local-1", &path, &[("typed", "local-1")]).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{what}");
+        assert!(words(&refused.text).contains("stands in track.toml"), "{}", words(&refused.text));
+    }
     assert_eq!(browser.get("/admin/runners/nobody").await.status, StatusCode::NOT_FOUND);
 
     let drained = browser.submit("/admin/runners/local-1", "/admin/runners/local-1/drain", &[]).await;

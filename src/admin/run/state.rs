@@ -84,13 +84,12 @@ impl StateView {
         })
     }
 
-    fn short(run: &RunId) -> String {
-        short_run(run)
-    }
-
-    /// The stylesheet takes away then what is for runs that go on.
     fn is_over(&self) -> bool {
         self.badge.status == Status::Done
+    }
+
+    fn short(run: &RunId) -> String {
+        short_run(run)
     }
 
     fn tokens(&self) -> Option<(i64, i64)> {

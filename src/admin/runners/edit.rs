@@ -20,6 +20,9 @@ pub(super) async fn show(
     person: Person,
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
+    if Fleet::of(admin.context()).is_from_file(&name) {
+        return Ok(one::elsewhere(&name));
+    }
     let known = known(&admin, &name)?;
     let form = RunnerForm::of(&known);
     Ok(page(&edit_form(&admin, &person, known, form, Vec::new()).await?))

@@ -59,6 +59,9 @@ pub(super) async fn show_reset(
     person: Person,
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
+    if Fleet::of(admin.context()).is_from_file(&name) {
+        return Ok(one::elsewhere(&name));
+    }
     Ok(page(&leave(&admin, &person, &name, true, None).await?))
 }
 
@@ -68,6 +71,9 @@ pub(super) async fn show_remove(
     person: Person,
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
+    if Fleet::of(admin.context()).is_from_file(&name) {
+        return Ok(one::elsewhere(&name));
+    }
     Ok(page(&leave(&admin, &person, &name, false, None).await?))
 }
 

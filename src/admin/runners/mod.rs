@@ -34,7 +34,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
     use Access::Admin;
     routes
         .get(Admin, "/admin/runners", show)
-        .get(Admin, "/admin/runners/+live", watch)
+        .get(Admin, "/admin/runners/+all/live", watch)
         .get(Admin, ADD, add::show)
         .post(Admin, ADD, add::step)
         .get(Admin, "/admin/runners/{name}", one::show)
@@ -189,7 +189,7 @@ async fn parts(context: &Context) -> Result<Vec<Part>, Fault> {
 
 async fn show(State(admin): State<Admin>, person: Person) -> Result<Response, Fault> {
     let parts = parts(admin.context()).await?;
-    let live = format!("/admin/runners/+live?v={}", live::version(&parts));
+    let live = format!("/admin/runners/+all/live?v={}", live::version(&parts));
     let frame = Frame::new(&admin, Some(&person), "Runners", "Runners");
     Ok(page(&RunnersPage { frame, add: ADD, list: Safe(parts[0].html.to_string()), live }))
 }

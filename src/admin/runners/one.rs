@@ -270,3 +270,10 @@ pub(super) fn led(name: &str, done: &str, removed: Option<Removed>) -> Response 
     });
     Redirect::to(&format!("/admin/runners/{name}?done={done}{counts}")).into_response()
 }
+
+/// To the page that says that a runner of `track.toml` is changed there.
+pub(super) fn elsewhere(name: &str) -> Response {
+    // The name as the file has it, which is one that an address can hold; the page answers for all others.
+    let known = crate::config::is_name(name);
+    Redirect::to(&if known { format!("/admin/runners/{name}") } else { "/admin/runners".to_owned() }).into_response()
+}
