@@ -213,8 +213,8 @@ async fn people_sign_in_through_github() {
 /// Puts titles, and whatever else people and agents write, into runs of a database that nobody has opened; gives the runs, one for each title.
 async fn deface(db: &Db, titles: &[String]) -> Vec<(String, String)> {
     let mut tx = db.begin().await.expect("a transaction");
-    // Nobody is to go on with them.
-    let over = "UPDATE run SET status = 'done', outcome = coalesce(outcome, 'canceled'), done_at = coalesce(done_at, queued_at)";
+    // Nobody is to go on with them, and each is to be listed.
+    let over = "UPDATE run SET status = 'done', discarded = 0, outcome = coalesce(outcome, 'canceled'), done_at = coalesce(done_at, queued_at)";
     sqlx::query(over).execute(&mut *tx).await.expect("they are over");
     let runs: Vec<(String, String, String, Option<String>)> =
         sqlx::query_as("SELECT id, thread_id, ask, answer FROM run ORDER BY id")
