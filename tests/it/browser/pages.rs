@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use track::admin::{self, Admin, sign_in};
 use track::config::SignInConfig;
 use track::db::Db;
-use track::model::{Millis, Status};
+use track::model::{Millis, Outcome, Status};
 use track::sim::{AppSettings, Role};
 
 use super::{nobody, play};
@@ -176,7 +176,7 @@ async fn a_run_is_watched_and_canceled() {
     })
     .await;
     let run = world.runs().await.remove(0);
-    assert_eq!(run.outcome.map(|outcome| outcome.as_str()), Some("canceled"));
+    assert_eq!(run.outcome, Some(Outcome::Canceled));
 }
 
 #[tokio::test]
@@ -213,8 +213,8 @@ async fn people_sign_in_through_github() {
 /// Puts titles, and whatever else people and agents write, into runs of a database that nobody has opened; gives the runs, one for each title.
 async fn deface(db: &Db, titles: &[String]) -> Vec<(String, String)> {
     let mut tx = db.begin().await.expect("a transaction");
-    // Nobody is to go on with them.
-    let over = "UPDATE run SET status = 'done', outcome = coalesce(outcome, 'canceled'), done_at = coalesce(done_at, queued_at)";
+    // Nobody is to go on with them, and each is to be listed.
+    let over = "UPDATE run SET status = 'done', discarded = 0, outcome = coalesce(outcome, 'canceled'), done_at = coalesce(done_at, queued_at)";
     sqlx::query(over).execute(&mut *tx).await.expect("they are over");
     let runs: Vec<(String, String, String, Option<String>)> =
         sqlx::query_as("SELECT id, thread_id, ask, answer FROM run ORDER BY id")
@@ -286,4 +286,19 @@ async fn hostile_texts_run_on_no_page() {
     // GitHub knows nothing of the crowd's installation, so it is asked for nobody.
     let link = link(&world, None).await;
     play("hostile", json!({ "link": link, "origins": [base], "pages": pages, "lists": lists }), nobody).await;
+}
+
+#[tokio::test]
+async fn a_task_is_made_and_followed_up() {
+    let world = World::new().await;
+    // The bot knows a repository once something happened there.
+    world.issue("Something else", "").await;
+    world.settle().await;
+    play("task", stage(&world).await, nobody).await;
+    world.settle().await;
+    let runs = world.runs().await;
+    assert_eq!(runs.len(), 2);
+    assert!(runs.iter().all(|run| run.outcome == Some(Outcome::Succeeded)), "{runs:#?}");
+    assert_eq!(runs[0].ask.instructions, "Say it louder");
+    assert_eq!(world.sim.issues(REPO).len(), 1, "nothing of a private task is on GitHub");
 }
