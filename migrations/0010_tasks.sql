@@ -33,7 +33,5 @@ alter table repository add column out_of_reach text;
 alter table repository add column aliases text not null default '[]';
 alter table repository add column description text not null default '';
 
--- What the day costs is asked for by every decision, and by every page that says what a decision would be.
-create index if not exists run_queued_at on run (queued_at);
 create index run_repository on run (repository_id, queued_at);
 create index line_open_repository on line (repository_id) where state = 'open';

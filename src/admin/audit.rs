@@ -9,7 +9,7 @@ use super::Admin;
 use super::access::{Access, Routes};
 use super::deliveries::colour;
 use super::fault::Fault;
-use super::lists::{self, Ways, given, numbered, word};
+use super::lists::{self, Ways, given, word};
 use super::person::Person;
 use super::runs::plain;
 use super::view::{Frame, page, short_run, short_sha};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Admin;
 use super::access::{Access, Routes};
 use super::fault::Fault;
-use super::lists::{self, Ways, given, numbered, word};
+use super::lists::{self, Ways, given, word};
 use super::person::Person;
 use super::runs::plain;
 use super::view::{Frame, filters, page, short_run};
@@ -90,7 +90,7 @@ struct Row {
 impl Row {
     /// The event, and what exactly happened.
     fn what(&self) -> String {
-        match &self.glance.action {
+        match self.glance.action.as_deref().filter(|action| !action.is_empty()) {
             Some(action) => format!("{}.{action}", self.delivery.event),
             None => self.delivery.event.clone(),
         }

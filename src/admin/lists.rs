@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::person::{Person, Scope};
 use super::sums::DAY;
 use crate::db::{self, Conn, Turn};
-use crate::model::{Millis, Number, Repository, RepositoryId};
+use crate::model::{Millis, Repository, RepositoryId};
 
 /// Rows of a page.
 pub const ROWS: usize = 50;
@@ -16,11 +16,6 @@ pub const ROWS: usize = 50;
 /// A filter's text, if there is any.
 pub fn given(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
-/// An issue or pull request; a task that has none on GitHub is told by a number of its own, which stands below zero.
-pub fn numbered(number: &Number) -> String {
-    if number.0 > 0 { format!("#{number}") } else { format!("task {}", number.0.unsigned_abs()) }
 }
 
 /// One of the words of a filter.

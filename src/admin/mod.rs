@@ -22,6 +22,7 @@ mod new_task;
 mod packed;
 pub mod person;
 mod repositories;
+mod review;
 mod rules;
 mod run;
 mod runners;
@@ -178,6 +179,7 @@ fn routes(admin: &Admin) -> Routes {
         health::routes,
         new_task::routes,
         repositories::routes,
+        review::routes,
         run::routes,
         runners::routes,
         runs::routes,
@@ -207,6 +209,8 @@ pub fn router(admin: &Admin) -> Router {
     router
         .with_state(admin.clone())
         .route("/", get(async || Redirect::temporary("/admin")))
+        // Where a browser looks that shows a text by itself, such as a prompt.
+        .route("/favicon.ico", get(async || Redirect::temporary(&assets::ASSETS.icon.url)))
         .route("/admin/", get(async || Redirect::permanent("/admin")))
         .fallback(lost)
         .layer(middleware::from_fn(packed::pages))

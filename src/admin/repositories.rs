@@ -14,6 +14,7 @@ use super::person::Person;
 use super::rules::{Rule, rules};
 use super::view::{Ago, Frame, page};
 use crate::db;
+use crate::db::decisions::Decision as Record;
 use crate::db::repositories::{Known, Words};
 use crate::db::threads::Listed;
 use crate::github::app;
@@ -201,6 +202,22 @@ pub(super) async fn save(
         }
     }
     db::repositories::set_words(&mut tx, known.repository.id, &words).await?;
+    let record = Record {
+        delivery: None,
+        repository: Some(known.repository.id),
+        number: None,
+        trigger: None,
+        run: None,
+        actor: person.account().map(|account| account.login.clone()),
+        verdict: "noted",
+        reason: "repository_named".to_owned(),
+        detail: match &words.aliases[..] {
+            [] => format!("{} has no other names", known.repository.name),
+            aliases => format!("{} is also called {}", known.repository.name, aliases.join(", ")),
+        },
+        about: db::decisions::About::default(),
+    };
+    db::decisions::insert(&mut tx, &record, context.clock.now()).await?;
     tx.commit().await?;
     Ok(Redirect::to(&format!("/admin/repositories/{id}?saved=yes")).into_response())
 }

@@ -205,8 +205,10 @@ async fn show(
         None => {
             let mut watcher = admin.feeds().watch(scene.run.id, None).await?;
             let now = watcher.now().await.ok_or_else(stopping)?;
-            // The browser opens the stream in a moment, and finds the reader at work.
-            admin.feeds().linger(watcher);
+            if !now.over {
+                // The browser opens the stream in a moment, and finds the reader at work.
+                admin.feeds().linger(watcher);
+            }
             (Steps::of(scene.run.id, &now), now.state)
         }
     };

@@ -5,14 +5,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::{ApiState, Refused};
-use crate::agent::Answer;
 use crate::cli::api::{ReviewQueued, ReviewRequest};
 use crate::db::runs::Run;
 use crate::inbox::Trouble;
 use crate::inbox::by_url::{self, NotQueued, Wanted};
 use crate::model::RepoName;
-use crate::report::review::{Scene, place};
-use crate::report::wording;
+use crate::report::review;
 use crate::trigger::command::Review;
 
 /// Asks for a review.
@@ -44,18 +42,6 @@ pub(super) async fn ask(
 
 /// A review as one Markdown text, every finding in it.
 pub(super) fn markdown(state: &ApiState, run: &Run, repository: &RepoName) -> Option<String> {
-    let (Some(Answer::Review(answer)), Some(pin)) = (Answer::stored(run.kind, run.answer.clone()?), &run.ask.pin)
-    else {
-        return None;
-    };
     let page = state.config.public_url.as_ref().map(|url| format!("{url}/admin/runs/{}", run.id));
-    let scene = Scene {
-        requester: &run.ask.requester.login,
-        head: &pin.head,
-        moved_to: None,
-        repository_url: &format!("{}/{repository}", state.server_url()),
-        agent: &run.agent,
-        run: &wording::run_link(run.id, page.as_deref()),
-    };
-    Some(place(&answer, None, &scene).body)
+    review::markdown(run, &format!("{}/{repository}", state.server_url()), page.as_deref())
 }

@@ -110,7 +110,9 @@ impl SettingUp {
                 Err(why) => {
                     error!("the bot cannot begin with the App that is stored: {why:#}");
                     let _ = reply.send(Err(format!("{why:#}")));
-                    self.socket = Some(self.base.serve_for_commands()?);
+                    if self.socket.is_none() {
+                        self.socket = Some(self.base.serve_for_commands()?);
+                    }
                 }
             }
         }

@@ -19,6 +19,7 @@ mod jump;
 mod load;
 mod mistake;
 mod nearest;
+pub mod reach;
 mod runner;
 mod toml_file;
 mod toml_reader;

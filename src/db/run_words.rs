@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::Row as _;
 
 use super::Conn;
-use crate::model::RunId;
+use crate::model::{Number, RunId};
 
 /// Characters of a title and of a summary that are searched.
 const LONGEST: usize = 1_000;
@@ -43,7 +43,7 @@ async fn note(conn: &mut Conn, run: &str) -> sqlx::Result<()> {
     };
     let branch: Option<String> = row.try_get("branch")?;
     let words = words(
-        row.try_get("number")?,
+        Number(row.try_get("number")?),
         &said(row.try_get("ask")?, "title"),
         branch.as_deref().unwrap_or_default(),
         &said(row.try_get("answer")?, "summary"),
@@ -58,9 +58,9 @@ async fn note(conn: &mut Conn, run: &str) -> sqlx::Result<()> {
     Ok(())
 }
 
-fn words(number: i64, title: &str, branch: &str, summary: &str) -> String {
+fn words(number: Number, title: &str, branch: &str, summary: &str) -> String {
     let short = |text: &str| text.chars().take(LONGEST).collect::<String>();
-    format!("#{number} {}\n{branch}\n{}", short(title), short(summary)).to_lowercase()
+    format!("{} {}\n{branch}\n{}", number.named(), short(title), short(summary)).to_lowercase()
 }
 
 #[cfg(test)]
@@ -70,9 +70,9 @@ mod tests {
     #[test]
     fn everything_that_people_look_for_is_there_in_lower_case() {
         assert_eq!(
-            words(7, "Die Größe ÄNDERN", "track/issue-7-q69g5fav", "Done: Σ is new."),
+            words(Number(7), "Die Größe ÄNDERN", "track/issue-7-q69g5fav", "Done: Σ is new."),
             "#7 die größe ändern\ntrack/issue-7-q69g5fav\ndone: σ is new."
         );
-        assert!(words(7, &"t".repeat(9_000), "b", &"s".repeat(9_000)).len() < 2_100);
+        assert!(words(Number(7), &"t".repeat(9_000), "b", &"s".repeat(9_000)).len() < 2_100);
     }
 }

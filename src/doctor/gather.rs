@@ -16,6 +16,7 @@ use super::judge::{Alert, alerts_of};
 use super::kept::Kept;
 use super::runners;
 use crate::config::Config;
+use crate::config::reach::reaches;
 use crate::db::{self, Db};
 use crate::github::{GitHub, app};
 use crate::model::{Clock, Millis};
@@ -113,7 +114,16 @@ pub async fn alerts(parts: &Parts<'_>) -> anyhow::Result<Vec<Alert>> {
         let mut conn = parts.db.read().await?;
         db::deliveries::ways(&mut conn, parts.clock.now() - DAY, NEWEST_FOR_ALERTS).await?
     };
+    let ways = if expects_webhooks(parts.config) { ways } else { db::deliveries::Ways::default() };
     Ok(alerts_of(&parts.runners.slots(), |name| parts.runners.out_of_service(name), &ways))
+}
+
+/// Whether GitHub should come by itself: a bot without a public address asks instead, and its operator knows it.
+pub(super) fn expects_webhooks(config: &Config) -> bool {
+    match (&config.github, &config.public_url) {
+        (Some(github), Some(url)) => reaches(&github.server_url, url),
+        _ => true,
+    }
 }
 
 async fn of_github(github: &GitHub) -> Result<GitHubFacts, crate::github::ApiError> {

@@ -1,9 +1,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::gather::expects_webhooks;
 use super::judge::{alerts_of, manifest};
 use super::runners::login;
 use super::*;
+use crate::config::reach::NOWHERE;
 use crate::config::{Config, GitHubConfig, Mistake, RunnerConfig, Sandbox, SignInConfig, Transport};
 use crate::db::deliveries::Ways;
 use crate::github::app::{DeliverySummary, Grants, Hook};
@@ -262,6 +264,11 @@ fn whether_webhooks_arrive() {
         (Ok(None), vec![], Ways::default()),
         (url(""), vec![], Ways::default()),
         (url("https://track.example.org/webhooks/github"), vec![], Ways::default()),
+        (
+            url(&format!("{NOWHERE}/webhooks/github")),
+            vec![attempt(3, 502, "failed to connect to host")],
+            ways(0, None, 1, Some(3)),
+        ),
         (url("https://smee.io/x"), vec![attempt(200, 200, "OK")], ways(1, Some(200), 0, None)),
         (
             url("https://track.other.dev/webhooks/github?x"),
@@ -309,6 +316,9 @@ fn whether_webhooks_arrive() {
     MISS Webhooks: webhook: https://track.example.org/webhooks/github is the example's address
          -> set "Webhook URL" on the App's settings page to OURS/webhooks/github, and tick "Active"
     ok   Webhooks: deliveries: GitHub has sent nothing yet
+    --
+    note Webhooks: webhook: it leads nowhere, as this bot has no public address: what happens is found by asking GitHub, up to a minute late
+         -> OURS is one: set "Webhook URL" on the App's settings page to OURS/webhooks/github
     --
     note Webhooks: webhook: https://smee.io/x does not end in /webhooks/github
          -> set "Webhook URL" on the App's settings page to OURS/webhooks/github, and tick "Active", unless a proxy leads it there
@@ -499,6 +509,21 @@ fn what_needs_somebody_now() {
     ");
     assert_eq!(alerts_of(&runners[..1], |_| None, &Ways { last_sent: Some(3), ..ways }), []);
     assert_eq!(alerts_of(&[], |_| None, &Ways::default()), []);
+}
+
+#[test]
+fn a_bot_of_its_own_machine_waits_for_no_webhooks() {
+    let mut config = Config::defaults("/nonexistent".into());
+    for (server, url, expected) in [
+        ("https://github.com", Some("https://track.octo.dev"), true),
+        ("https://github.com", Some("http://127.0.0.1:3000"), false),
+        ("https://github.octo.lan", Some("http://10.0.0.5:3000"), true),
+        ("https://github.com", None, true),
+    ] {
+        config.github = Some(GitHubConfig { server_url: server.to_owned(), ..app() });
+        config.public_url = url.map(str::to_owned);
+        assert_eq!(expects_webhooks(&config), expected, "{server} {url:?}");
+    }
 }
 
 #[test]

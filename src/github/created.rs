@@ -5,11 +5,14 @@ use std::fmt;
 
 use bytes::Bytes;
 use hyper::header::ACCEPT;
-use hyper::{Request, StatusCode};
-use secrecy::SecretString;
+use hyper::{Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::User;
+use super::client::{As, GitHub, Request};
+use super::error::ApiError;
 use super::oauth::exchange;
 use super::path::encoded;
 use crate::model::Account;
@@ -66,7 +69,7 @@ pub async fn convert(api_url: &str, code: &str) -> Result<Created, NotHanded> {
         client_secret: String,
     }
 
-    let request = Request::post(format!("{api_url}/app-manifests/{}/conversions", encoded(code)))
+    let request = hyper::Request::post(format!("{api_url}/app-manifests/{}/conversions", encoded(code)))
         .header(ACCEPT, "application/vnd.github+json");
     let (status, body) =
         exchange(request, Bytes::new()).await.map_err(|error| NotHanded::Unavailable(error.to_string()))?;
@@ -92,4 +95,27 @@ pub async fn convert(api_url: &str, code: &str) -> Result<Created, NotHanded> {
         client_id: answer.client_id,
         client_secret: answer.client_secret.into(),
     })
+}
+
+/// Has webhooks signed under a secret of ours.
+/// <https://docs.github.com/en/rest/apps/webhooks#update-a-webhook-configuration-for-an-app>
+pub async fn set_webhook_secret(gh: &GitHub, secret: &SecretString) -> Result<(), ApiError> {
+    // Not by `call`, which would withhold it.
+    let body = json!({ "secret": secret.expose_secret() }).to_string();
+    let mut request = Request { method: Method::PATCH, path: "/app/hook/config".to_owned(), body: Some(body) };
+    gh.exchange(As::App, &mut request).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Fake, respond};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_secret_for_webhooks_reaches_github_as_it_is() {
+        let fake = Fake::start("", |_| respond(200, json!({}))).await;
+        let secret = SecretString::from("ghp_0123456789abcdefghijklmnopqrstuvwxyz");
+        set_webhook_secret(&fake.client(), &secret).await.unwrap();
+        assert_eq!(fake.seen().last().unwrap().body["secret"], secret.expose_secret());
+    }
 }

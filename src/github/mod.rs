@@ -9,7 +9,6 @@ pub mod checks;
 mod client;
 pub mod created;
 mod error;
-pub mod installations;
 pub mod issues;
 pub mod oauth;
 mod path;
@@ -29,6 +28,7 @@ mod withhold;
 
 pub use client::{As, GitHub, LONGEST_CALL, Reply};
 pub use error::ApiError;
+pub use withhold::withhold;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 

@@ -73,7 +73,11 @@ pub(super) async fn ask(
 }
 
 /// Whether the repository is among those that this server serves, else why not.
-async fn served(context: &Context, repository: &Repository, owner: AccountId) -> Result<Result<(), String>, Trouble> {
+pub(super) async fn served(
+    context: &Context,
+    repository: &Repository,
+    owner: AccountId,
+) -> Result<Result<(), String>, Trouble> {
     if repository.installation.is_none() {
         // Only the operator can have asked, by hand: that is a decision of its own.
         return Ok(Ok(()));

@@ -198,7 +198,7 @@ fn answer(decided: &Shown) -> Result<Done, NotDone> {
 }
 
 /// With a capital and an end.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut rest = text.trim().chars();
     let first: String = rest.next().into_iter().flat_map(char::to_uppercase).collect();
     let end = if text.trim().ends_with(['.', '?', '!', '`']) { "" } else { "." };

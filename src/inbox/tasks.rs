@@ -9,7 +9,7 @@ use tracing::info;
 use ulid::Ulid;
 
 use super::by_hand::{self, NotDone, Request, stored};
-use super::facts;
+use super::{apply, facts};
 use crate::context::Context;
 use crate::db;
 use crate::db::decisions::Decision as Record;
@@ -88,6 +88,10 @@ pub async fn new_task(context: &Context, task: &NewTask) -> Result<Made, NotDone
             format!("GitHub says that you may not write in {}, so no task is made for you there.", repository.name);
         return Err(NotDone::refused("stranger", why));
     }
+    let owner = plan::recent_about(context, &repository).await?.owner.account.id;
+    apply::served(context, &repository, owner)
+        .await?
+        .map_err(|why| NotDone::refused("not_allowed", by_hand::sentence(&why)))?;
     // Whoever clicks twice is served one after the other; GitHub asks for no more than one new thing at a time, too.
     let turn = context.creating.lock().await;
     let sent = Sent { key: &key, sha256: sha256(task), title: &title };

@@ -5,8 +5,10 @@
 use std::fmt::Write as _;
 
 use super::text::{BODY_LIMIT, code, cut, quoted, quoted_line};
-use crate::agent::{Finding, ReviewAnswer, Severity, Side};
+use super::wording;
+use crate::agent::{Answer, Finding, ReviewAnswer, Severity, Side};
 use crate::db::reports::LineNote;
+use crate::db::runs::Run;
 use crate::git::hunks::Hunks;
 use crate::model::Sha;
 
@@ -156,6 +158,24 @@ fn in_body(finding: &Finding, scene: &Scene<'_>) -> String {
     };
     let text = format!("{} {place}: {}", heading(finding).trim(), quoted(&finding.body, FINDING_LIMIT));
     text.replace('\n', "\n  ")
+}
+
+/// The review of a run as one Markdown text, every finding in it; `None` where there is none. `page` is the address of the run's page, where
+/// people can reach it.
+pub fn markdown(run: &Run, repository_url: &str, page: Option<&str>) -> Option<String> {
+    let (Some(Answer::Review(answer)), Some(pin)) = (Answer::stored(run.kind, run.answer.clone()?), &run.ask.pin)
+    else {
+        return None;
+    };
+    let scene = Scene {
+        requester: &run.ask.requester.login,
+        head: &pin.head,
+        moved_to: None,
+        repository_url,
+        agent: &run.agent,
+        run: &wording::run_link(run.id, page),
+    };
+    Some(place(&answer, None, &scene).body)
 }
 
 #[cfg(test)]

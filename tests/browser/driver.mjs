@@ -145,6 +145,19 @@ class Stage {
         check(this.wrong.length === 0, 'the browser complained');
     }
 
+    /** Opens what may be a page; null for what is a download or a text by itself. */
+    async open(page, url) {
+        let answer;
+        try {
+            answer = await page.goto(url);
+        } catch (error) {
+            if (/Download is starting/.test(error.message)) return null;
+            throw error;
+        }
+        check(answer.status() === 200, `${url} is answered with ${answer.status()}`);
+        return answer.headers()['content-type']?.startsWith('text/html') ? answer : null;
+    }
+
     /** A page as people see it: on a laptop and a phone, light and dark; each must pass axe and fit its width. */
     async look(page, name, { axe = true } = {}) {
         const found = [];

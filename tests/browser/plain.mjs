@@ -7,10 +7,7 @@ await play('plain', async (stage) => {
     const page = await stage.person({ javaScriptEnabled: false });
     await page.goto(link);
     for (const { path } of pages) {
-        const answer = await page.context().request.get(base + path);
-        if (!answer.headers()['content-type']?.startsWith('text/html') || answer.headers()['content-disposition']) continue;
-        const shown = await page.goto(base + path);
-        check(shown.status() === 200, `${path} is answered with ${shown.status()}`);
+        if (!(await stage.open(page, base + path))) continue;
         check((await page.locator('main').innerText()).trim().length > 20, `${path} has nothing to read`);
     }
 

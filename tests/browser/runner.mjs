@@ -45,9 +45,13 @@ await play('runner', async (stage) => {
 
     await page.getByRole('button', { name: 'Drain', exact: true }).click();
     await page.getByRole('button', { name: 'Take runs again' }).waitFor();
-    await page.getByRole('link', { name: /^Remove/ }).click();
-    await stage.look(page, 'runner-remove');
-    await page.getByRole('button', { name: /^Remove/ }).click();
-    await page.waitForURL(`${base}/admin/runners`);
+    for (const name of ['Edit', 'Reset', 'Remove']) {
+        await page.goto(`${base}/admin/runners/build-9`);
+        await page.getByRole('link', { name: new RegExp(`^${name}`) }).click();
+        await page.getByRole('heading', { level: 1 }).waitFor();
+        await stage.look(page, `runner-${name.toLowerCase()}`);
+    }
+    await page.getByRole('button', { name: 'Forget build-9' }).click();
+    await page.getByRole('heading', { name: 'Runners', exact: true }).waitFor();
     same(await page.getByRole('link', { name: 'build-9' }).count(), 0, 'runners that were removed');
 });

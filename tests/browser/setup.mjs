@@ -8,7 +8,7 @@ await play('setup', async (stage) => {
 
     // Without the link there is nothing to see.
     const stranger = await stage.person();
-    stage.expect(/answered with (401|403|404|503)|status of (401|403|404|503)/);
+    stage.expect(/answered with (401|403|404|422|503)|status of (401|403|404|422|503)/);
     await stranger.goto(new URL('/setup', link).href);
     same(await stranger.locator('form[action="/setup/app"]').count(), 0, 'forms of somebody without the link');
 

@@ -24,7 +24,7 @@ await play('sign-in', async (stage) => {
     await through(page, `${base}/admin/runs/${run}`, admin, /^Authorize/);
     await page.waitForURL(`${base}/admin/runs/${run}`);
     check((await page.locator('header').innerText()).includes(admin), 'the page does not say who is there');
-    const cookies = await page.context().cookies(base);
+    const cookies = await page.context().cookies();
     check(cookies.length > 0, 'there is no cookie');
     for (const { name, httpOnly, secure, sameSite } of cookies) {
         check(name.startsWith('__Host-') && httpOnly && secure && sameSite === 'Lax', `the cookie ${name} is not as strict as it could be`);

@@ -9,11 +9,7 @@ await play('tour', async (stage) => {
     check(page.url().startsWith(`${base}/admin`), `the link leads to ${page.url()}`);
     let seen = 0;
     for (const { path, name } of pages) {
-        // What is no page is for other tests: downloads, parts of pages.
-        const answer = await page.context().request.get(base + path);
-        if (!answer.headers()['content-type']?.startsWith('text/html') || answer.headers()['content-disposition']) continue;
-        if (!(await answer.text()).startsWith('<!doctype html>')) continue;
-        await page.goto(base + path);
+        if (!(await stage.open(page, base + path))) continue;
         const headings = await page.locator('h1').allInnerTexts();
         check(headings.length === 1 && headings[0].trim() !== '', `${path} has the headings ${JSON.stringify(headings)}`);
         check((await page.title()).endsWith('· track'), `${path} is called ${await page.title()}`);

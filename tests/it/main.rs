@@ -31,6 +31,7 @@ mod page_board;
 mod page_health;
 mod page_lists;
 mod page_repositories;
+mod page_review;
 mod page_run;
 mod page_runners;
 mod page_sign_in;

@@ -123,6 +123,11 @@ mod tests {
             more: 3,
             ..Diff::default()
         };
-        insta::assert_snapshot!(render(&diff), @"");
+        insta::assert_snapshot!(render(&diff), @r##"
+        <details class="diff" id="file-1"><summary><code>a&quot;&gt;&lt;script&gt;</code> <span class="badge calm">renamed</span> <span class="quiet">from <code>old&lt;b&gt;</code></span> <span class="number">+4 −0</span></summary><pre tabindex="0"><span class="at">@@ −1 +2 @@ fn &lt;main&gt;()</span><span> 	if a &lt; b {</span><span class="add">+// \u{202e}}; nimda si\u{2066}</span><span class="del">-&lt;/pre&gt;&lt;script&gt;alert(1)&lt;/script&gt;</span><span class="at">no line end at the end of the file</span></pre></details>
+        <details class="diff" id="file-2"><summary><code>logo.png</code> <span class="badge good">added</span></summary><p>A binary file.</p></details>
+        <details class="diff" id="file-3"><summary><code>big</code> <span class="badge bad">removed</span> <span class="number">+1 −0</span></summary><pre tabindex="0"><span class="at">@@ −1 +2 @@ fn &lt;main&gt;()</span><span class="del">-x</span></pre><p>Not all of its lines are shown.</p></details>
+        <p>3 more files are not listed.</p>
+        "##);
     }
 }

@@ -19,6 +19,7 @@ use super::super::live;
 use super::super::person::Person;
 use super::{ResultView, Scene, StateView, steps};
 use crate::context::Context;
+use crate::db::runs::Run;
 use crate::model::Status;
 use crate::run::feed::{self, Mark, News, Watcher};
 
@@ -113,10 +114,14 @@ impl Watching {
 
     /// Sends the parts that are others than before.
     async fn parts(&mut self, state: &feed::State) {
+        // Usage ticks often, and nothing that came of the run is another one then.
+        let is_same = self.state.as_ref().is_some_and(|before| has_same_result(&before.run, &state.run));
         let made = async {
-            let status = StateView::of(&self.context, &self.scene, state).await?.render()?;
-            let result = ResultView::of(&self.context, &self.scene, &state.run).await?.render()?;
-            Ok::<_, Fault>([("state", status), ("result", result)])
+            let mut parts = vec![("state", StateView::of(&self.context, &self.scene, state).await?.render()?)];
+            if !is_same {
+                parts.push(("result", ResultView::of(&self.context, &self.scene, &state.run).await?.render()?));
+            }
+            Ok::<_, Fault>(parts)
         };
         let parts = match made.await {
             Ok(parts) => parts,
@@ -132,6 +137,12 @@ impl Watching {
             }
         }
     }
+}
+
+/// Whether the part of the page that tells what came of a run would be the same.
+fn has_same_result(one: &Run, other: &Run) -> bool {
+    let of = |run: &Run| (run.status, run.outcome, run.given.clone(), run.result.clone(), run.pushed.clone());
+    of(one) == of(other) && one.answer == other.answer && one.work == other.work
 }
 
 /// New steps at the end, and changed ones in place of what they were.

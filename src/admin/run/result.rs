@@ -11,7 +11,8 @@ use crate::context::Context;
 use crate::db::runs::{Run, Work};
 use crate::markup;
 use crate::model::{Millis, Outcome, RunId, Status};
-use crate::report::wording::disposition_word;
+use crate::report::review;
+use crate::report::wording::{NOT_INSTALLED, disposition_word};
 use crate::run::feed;
 use crate::run::phases::{self, Span, Stage, Times};
 
@@ -26,6 +27,8 @@ pub(super) struct ResultView {
     has_change: bool,
     /// Commits that were not pushed, by their last one.
     kept: Option<String>,
+    /// Why a review is not on GitHub, and the review to copy (B36).
+    not_posted: Option<(Safe, String)>,
     spans: Vec<Row>,
 }
 
@@ -79,6 +82,7 @@ impl ResultView {
             work: run.work.clone(),
             has_change: run.given.is_some() && run.result.is_some() && run.given != run.result,
             kept: kept.map(|sha| sha.short().to_owned()),
+            not_posted: run.ask.unposted.then(|| not_posted(context, scene, run)).flatten(),
             // Of a run that goes on only what is over is told: the rest would change with every look.
             spans: rows(&spans, run.status == Status::Done),
         })
@@ -87,6 +91,13 @@ impl ResultView {
     fn is_empty(&self) -> bool {
         self.answer.is_none() && self.work.is_none() && self.spans.is_empty()
     }
+}
+
+/// Why a review stays here, with the link that changes it, and its text. What is told at the end of the run has both.
+fn not_posted(context: &Context, scene: &Scene, run: &Run) -> Option<(Safe, String)> {
+    let why = run.detail.as_deref().filter(|_| run.outcome == Some(Outcome::Succeeded)).unwrap_or(NOT_INSTALLED);
+    let text = review::markdown(run, &scene.github(context), context.run_url(run.id).as_deref())?;
+    Some((markdown(why), text))
 }
 
 fn markdown(text: &str) -> Safe {

@@ -257,7 +257,17 @@ mod tests {
             {"type":"error","message":"Reconnecting... 1/2"}
             {"type":"error","message":"Reconnecting... 2/2"}
         "##;
-        insta::assert_snapshot!(rendered(&Agent::Codex, lines), @"");
+        insta::assert_snapshot!(rendered(&Agent::Codex, lines), @r##"
+        <li id="step-1-1" class="step message"><span class="at" title="2023-11-14 22:13:20 UTC, by the runner's clock">22:13:20</span><div><div class="prose"><h3>Plan</h3>
+        <p>I <em>will</em> look.</p>
+        </div></div></li>
+        <li id="step-1-2" class="step command"><span class="at" title="2023-11-14 22:13:21 UTC, by the runner's clock">22:13:21</span><div><details><summary><code>make test</code> <span class="badge bad">exit 2</span> <span class="quiet">1.5 s</span></summary><pre tabindex="0">ok &lt;b&gt;
+        failed</pre></details></div></li>
+        <li id="step-1-3" class="step change"><span class="at" title="2023-11-14 22:13:24 UTC, by the runner's clock">22:13:24</span><div><details><summary>Adds <code>a.rs</code></summary><div class="diff"><pre tabindex="0"><span class="at">@@ -0,0 +1 @@</span><span class="add">+x &lt; y</span></pre></div></details></div></li>
+        <li id="step-1-4" class="step plan"><span class="at" title="2023-11-14 22:13:26 UTC, by the runner's clock">22:13:26</span><div><ul class="plan"><li><span aria-hidden="true">☑</span> <span class="unseen">done: </span>Look</li><li><span aria-hidden="true">☐</span> <span class="unseen">to do: </span>Write</li></ul></div></li>
+        <li id="step-1-5" class="step command"><span class="at" title="2023-11-14 22:13:27 UTC, by the runner's clock">22:13:27</span><div><p><code>sleep 9</code> <span class="badge live">at work</span></p></div></li>
+        <li id="step-1-6" class="step trouble"><span class="at" title="2023-11-14 22:13:29 UTC, by the runner's clock">22:13:29</span><div><p class="note warn">Reconnecting... 2/2 <span class="quiet">(2 times)</span></p></div></li>
+        "##);
     }
 
     // T26

@@ -10,8 +10,8 @@ use super::gate::{self, Gate};
 use super::wish::Wish;
 use crate::config::app_env::{self, StoredApp};
 use crate::config::{Config, GitHubConfig, MIN_WEBHOOK_SECRET_BYTES, SignInConfig};
+use crate::github::GitHub;
 use crate::github::created::{self, NotHanded};
-use crate::github::{GitHub, installations};
 use crate::model::{Clock, Millis};
 
 /// How long somebody may take on GitHub's page; its code is good as long.
@@ -197,9 +197,7 @@ impl Setup {
         self.progress().stage = Stage::Made(Box::new(app.clone()));
         if is_ours {
             let set = async {
-                installations::set_webhook_secret(&self.client(&app)?, &app.webhook_secret)
-                    .await
-                    .map_err(anyhow::Error::from)
+                created::set_webhook_secret(&self.client(&app)?, &app.webhook_secret).await.map_err(anyhow::Error::from)
             };
             if let Err(error) = set.await {
                 tracing::warn!(

@@ -1,13 +1,13 @@
 //! What GitHub says of the App and of where it is installed, kept in the tables for pages to read.
 
 use serde::{Deserialize, Serialize};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::context::Context;
 use crate::db::{self, Conn};
-use crate::github::installations::Installed;
-use crate::github::{ApiError, app, installations};
-use crate::model::{Millis, Repository};
+use crate::github::app;
+use crate::inbox::{Trouble, repositories};
+use crate::model::Millis;
 
 const KEY: &str = "github_app";
 
@@ -37,26 +37,20 @@ pub async fn look(context: &Context) -> anyhow::Result<()> {
     let mut tx = context.db.begin().await?;
     let before = known(&mut tx).await?;
     let after = match asked {
-        Ok((app, all)) => {
-            for on in &all {
-                for (id, name) in &on.repositories {
-                    let repository = Repository { id: *id, installation: Some(on.id), name: name.clone() };
-                    db::repositories::upsert(&mut tx, &repository, now).await?;
-                }
-            }
-            info!("GitHub knows the App as {}; it is installed on {} accounts", app.slug, all.len());
-            Known { slug: app.slug, owner: app.owner.account.login, looked_at: now, trouble: None }
-        }
-        Err(error) => {
+        Ok(app) => Known { slug: app.slug, owner: app.owner.account.login, looked_at: now, trouble: None },
+        Err(Trouble::GitHub(error)) => {
             warn!("GitHub does not say where the App is installed: {error}");
             Known { looked_at: now, trouble: Some(error.to_string()), ..before }
         }
+        Err(Trouble::Other(error)) => return Err(error),
     };
     db::settings::set(&mut tx, KEY, &serde_json::to_string(&after)?).await?;
     tx.commit().await?;
     Ok(())
 }
 
-async fn ask(context: &Context) -> Result<(app::App, Vec<Installed>), ApiError> {
-    Ok((app::me(&context.github).await?, installations::all(&context.github).await?))
+async fn ask(context: &Context) -> Result<app::App, Trouble> {
+    let app = app::me(&context.github).await?;
+    repositories::look(context).await?;
+    Ok(app)
 }

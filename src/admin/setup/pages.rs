@@ -102,8 +102,13 @@ async fn guard(State(setup): State<Setup>, request: Request, next: Next) -> Resp
 fn base(setup: &Setup, headers: &HeaderMap) -> String {
     let plain = |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
     let host = host(headers).filter(plain).unwrap_or("127.0.0.1");
+    // A proxy may ask for us by another name than it was asked by.
+    let asked = headers.get("x-forwarded-host").and_then(|value| value.to_str().ok());
     if let Some(url) = &setup.config().public_url
-        && ["http", "https"].iter().any(|scheme| is_origin_of(url, &format!("{scheme}://{host}")))
+        && asked
+            .into_iter()
+            .chain([host])
+            .any(|host| ["http", "https"].iter().any(|scheme| is_origin_of(url, &format!("{scheme}://{host}"))))
     {
         return url.clone();
     }
@@ -270,7 +275,17 @@ async fn again(State(setup): State<Setup>) -> Response {
 }
 
 async fn go_on(setup: &Setup) -> Response {
-    match setup.go_on().await {
+    // On its own: a browser that goes away must not take what GitHub hands out once with it.
+    let going = tokio::spawn({
+        let setup = setup.clone();
+        async move { setup.go_on().await }
+    });
+    let gone = going.await.unwrap_or_else(|died| {
+        tracing::error!("a step of setting up died: {died}");
+        let told = "The bot could not do this step; its log says why.".to_owned();
+        Err(Trouble { told, again: true })
+    });
+    match gone {
         Ok(path) => {
             let mut answer = Redirect::to(&path).into_response();
             cookie::set(answer.headers_mut(), BROWSER, "", 0);

@@ -1,11 +1,10 @@
 //! What somebody wants the App to be, and the manifest by which GitHub makes it. Pure.
 
-use std::net::IpAddr;
-
 use axum::http::Uri;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::config::reach::{NOWHERE, reaches};
 use crate::config::{is_admin, is_login, plain_url};
 
 /// What the App may do and is told of.
@@ -15,10 +14,6 @@ const MANIFEST: &str = include_str!("../../../app-manifest.yml");
 pub const GITHUB: &str = "https://github.com";
 /// GitHub's limit for names of Apps.
 const LONGEST_NAME: usize = 34;
-/// Where the webhook of a bot without a public address leads: nowhere, by RFC 2606. It has to be active all the same, for GitHub's log of
-/// what it could not deliver is what the sweep reads; of an inactive one there is no log.
-const NOWHERE: &str = "https://no-public-address.invalid";
-
 /// The form as it was filled in.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -153,26 +148,8 @@ pub fn api_url(server_url: &str) -> String {
 
 /// A name that is likely to be free: those of Apps are unique on the whole of GitHub.
 fn suggested_name(owner: &str) -> String {
+    let owner = owner.split('/').next().unwrap_or_default();
     format!("track-{owner}").chars().take(LONGEST_NAME).collect::<String>().trim_end_matches('-').to_owned()
-}
-
-/// Whether GitHub could send webhooks to an address of the public Internet.
-pub fn is_public(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => {
-            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0b1100_0000 == 64;
-            !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified() || shared)
-        }
-        Ok(IpAddr::V6(ip)) => {
-            !(ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local())
-        }
-        Err(_) => {
-            let local = [".local", ".localhost", ".internal", ".lan", ".home.arpa", ".test", ".invalid", ".ts.net"];
-            host.contains('.') && !local.iter().any(|end| host.ends_with(end))
-        }
-    }
 }
 
 impl Wish {
@@ -191,8 +168,7 @@ impl Wish {
 
     /// Whether webhooks reach the bot: those of GitHub's own servers only over the public Internet.
     pub fn is_reached(&self) -> bool {
-        let cloud = self.server_url == GITHUB || self.server_url.ends_with(".ghe.com");
-        !cloud || is_public(&self.public_url)
+        reaches(&self.server_url, &self.public_url)
     }
 
     /// Where the browser takes the manifest.
@@ -285,25 +261,13 @@ mod tests {
 
     #[test]
     fn webhooks_lead_nowhere_where_github_cannot_come() {
-        for (url, public) in [
-            ("https://track.example.org", true),
-            ("http://203.0.113.9:3000", true),
-            ("http://127.0.0.1:3000", false),
-            ("http://localhost:3000", false),
-            ("http://[::1]:3000", false),
-            ("http://10.0.0.5", false),
-            ("http://100.64.0.1", false),
-            ("http://[fd00::1]", false),
-            ("http://buildbox", false),
-            ("http://buildbox.local", false),
-        ] {
-            assert_eq!(is_public(url), public, "{url}");
+        for (url, reached) in [("https://track.example.org", true), ("http://10.0.0.5", false)] {
             let wish = Form { public_url: url.to_owned(), ..form() }.check().unwrap();
             let manifest: Value = serde_json::from_str(&wish.manifest(url).unwrap()).unwrap();
-            let hook = manifest["hook_attributes"]["url"].as_str().unwrap();
-            assert_eq!(hook.starts_with(url), public, "{hook}");
-            let enterprise = Form { server: "http://127.0.0.1:4000".to_owned(), public_url: url.to_owned(), ..form() };
-            assert!(enterprise.check().unwrap().is_reached(), "{url}");
+            let hook = &manifest["hook_attributes"];
+            let expected = if reached { url } else { NOWHERE };
+            assert_eq!(hook["url"], format!("{expected}/webhooks/github"));
+            assert_eq!(hook["active"], true, "of an inactive one GitHub keeps no log");
         }
     }
 

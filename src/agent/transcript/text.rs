@@ -2,6 +2,7 @@
 
 use super::super::clean::visible_chars;
 use super::super::reader::relative;
+use crate::github::withhold;
 
 /// A piece of text; what is too long is left out in its middle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,8 +58,8 @@ impl Text {
     }
 }
 
-/// Text without terminal sequences and hidden characters, other control characters as pictures (`␛`), paths as they are in the
-/// repository; and how many characters are gone.
+/// Text without terminal sequences, hidden characters and what looks like a secret, other control characters as pictures (`␛`), paths as
+/// they are in the repository; and how many hidden characters are gone.
 fn shown(text: &str) -> (String, usize) {
     let mut plain = String::with_capacity(text.len());
     let mut hidden = 0;
@@ -90,7 +91,7 @@ fn shown(text: &str) -> (String, usize) {
         }
     }
     let (text, gone) = visible_chars(&plain);
-    (relative(&text), hidden + gone)
+    (withhold(&relative(&text)).into_owned(), hidden + gone)
 }
 
 #[cfg(test)]
@@ -112,6 +113,13 @@ mod tests {
             let text = Text::begin(text, 1_000);
             assert_eq!((text.head.as_str(), text.hidden, text.cut), (expected, hidden, 0));
         }
+    }
+
+    // T29
+    #[test]
+    fn what_looks_like_a_secret_is_not_shown() {
+        let text = Text::begin(&format!("GITHUB_TOKEN=ghp_{}\nPATH=/bin", "a1".repeat(18)), 1_000);
+        assert_eq!(text.head, "GITHUB_TOKEN=[secret withheld]\nPATH=/bin");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::super::facts::{Around, GitHubFacts};
 use super::{Finding, Group, fine, is_silent, miss, note};
 use crate::config::Config;
+use crate::config::reach::{NOWHERE, reaches};
 use crate::db::deliveries::Ways;
 use crate::github::app::{DeliverySummary, Hook};
 use crate::model::Millis;
@@ -89,6 +90,11 @@ pub(super) fn app(config: &Config, around: Option<&Around>) -> Vec<Finding> {
 pub(super) fn webhooks(config: &Config, around: Option<&Around>, ways: Option<&Ways>, now: Millis) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(Ok(facts)) = around.and_then(|around| around.github.as_ref()) {
+        if let Ok(Some(Hook { url: Some(url), .. })) = &facts.hook
+            && url.starts_with(NOWHERE)
+        {
+            return vec![nowhere(config)];
+        }
         let address = match &facts.hook {
             Ok(hook) => address(config, hook.as_ref()),
             Err(error) => vec![unknown("webhook", error)],
@@ -104,6 +110,21 @@ pub(super) fn webhooks(config: &Config, around: Option<&Around>, ways: Option<&W
 
 fn unknown(what: &str, error: &str) -> Finding {
     note(Group::Webhooks, what, format!("GitHub does not say: {error}"), "run this again in a moment")
+}
+
+/// A bot without a public address, as setting up makes it.
+fn nowhere(config: &Config) -> Finding {
+    let found = "it leads nowhere, as this bot has no public address: what happens is found by asking GitHub, up to a minute late";
+    let remedy = match &config.public_url {
+        // Whichever GitHub it is: to this address its own servers would come.
+        Some(url) if reaches("https://github.com", url) => {
+            format!("{url} is one: set \"Webhook URL\" on the App's settings page to {url}{PATH}")
+        }
+        _ => format!(
+            "when it has one (a tunnel will do), set TRACK_PUBLIC_URL to it, and \"Webhook URL\" on the App's settings page to the same with {PATH}"
+        ),
+    };
+    note(Group::Webhooks, "webhook", found, &remedy)
 }
 
 /// The address that GitHub sends webhooks to.

@@ -9,8 +9,9 @@ use super::{Mark, State};
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
 /// Items that are kept of one run.
 const KEPT_ITEMS: usize = 2_000;
-/// New items that are handed out at once.
+/// New items, and bytes of them, that are handed out at once: each watcher has as much in memory while it is sent.
 const AT_ONCE: usize = 100;
+const AT_ONCE_BYTES: usize = 32 * 1024;
 
 /// An item as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +145,11 @@ impl<S> Store<S> {
     pub fn since(&self, mark: &mut Mark, seen: &mut u64) -> Option<News<S>> {
         let begin = self.items.partition_point(|item| item.begun <= *mark);
         let changed: Vec<Stored> = self.items.range(..begin).filter(|item| item.changed > *mark).cloned().collect();
-        let mut end = self.items.len().min(begin + AT_ONCE);
+        let (mut end, mut bytes) = (begin, 0);
+        while end < self.items.len() && end - begin < AT_ONCE && bytes < AT_ONCE_BYTES {
+            bytes += self.items[end].html.len();
+            end += 1;
+        }
         // Items of one frame share their mark.
         while end > begin && end < self.items.len() && self.items[end].begun == self.items[end - 1].begun {
             end += 1;

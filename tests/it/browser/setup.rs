@@ -37,6 +37,10 @@ async fn from_an_empty_folder_to_an_installed_app() {
     let input = json!({ "origins": [origin, sim.url()], "link": link, "github": sim.url(), "person": PERSON });
     play("setup", input, nobody).await;
     let app = std::fs::read_to_string(folder.path().join("home/app.env")).unwrap();
-    assert!(app.contains(&format!("GITHUB_APP_ID={}", sim.app().id)), "{app}");
+    // Not the whole of it in the message: it holds secrets.
+    assert!(
+        app.contains(&format!("GITHUB_APP_ID='{}'", sim.app().id)),
+        "the App that was made is not the one that is stored"
+    );
     sim.stop().await;
 }
