@@ -13,6 +13,7 @@ use super::view::{Frame, money, page, span};
 use crate::config::{Config, FollowUp};
 use crate::context::Context;
 use crate::db;
+use crate::db::decisions::Decision;
 use crate::db::sign_ins::SignedIn;
 use crate::model::Via;
 
@@ -164,12 +165,18 @@ struct End {
 }
 
 /// Ends somebody's sign-in.
-async fn end(State(admin): State<Admin>, Form(form): Form<End>) -> Result<Response, Fault> {
-    let mut tx = admin.context().db.begin().await?;
-    let ended = db::sign_ins::remove(&mut tx, &form.id).await?;
-    tx.commit().await?;
-    if !ended {
+async fn end(State(admin): State<Admin>, person: Person, Form(form): Form<End>) -> Result<Response, Fault> {
+    let context = admin.context();
+    let now = context.clock.now();
+    let mut tx = context.db.begin().await?;
+    let Some(ended) = db::sign_ins::get(&mut tx, &form.id, now).await? else {
         return Err(Fault::refused("They are signed out already."));
-    }
+    };
+    db::sign_ins::remove(&mut tx, &form.id).await?;
+    let whom = ended.account.map_or_else(|| "somebody who came by a link".to_owned(), |account| account.login);
+    let actor = person.account().map(|account| account.login.as_str());
+    let record = Decision::of_bot(actor, "signed_out", format!("{whom} is signed out of the page"));
+    db::decisions::insert(&mut tx, &record, now).await?;
+    tx.commit().await?;
     Ok(Redirect::to("/admin/settings").into_response())
 }

@@ -16,6 +16,7 @@ use super::view::{Frame, page};
 use super::{Admin, admit, cookie};
 use crate::context::Context;
 use crate::db;
+use crate::db::decisions::Decision;
 use crate::db::sign_ins::{SignIn, SignedIn};
 use crate::github::app;
 use crate::github::oauth::{self, NotKnown};
@@ -109,9 +110,11 @@ pub(super) async fn admit_browser(
         db::sign_ins::remove(&mut tx, &hashed(&before)).await?;
     }
     db::sign_ins::insert(&mut tx, &signed_in).await?;
+    let login = signed_in.account.as_ref().map(|account| account.login.as_str());
+    let way = if via == Via::Link { "by a link from the bot's terminal" } else { "through GitHub" };
+    let record = Decision::of_bot(login, "signed_in", format!("signed in to the page as {role}, {way}"));
+    db::decisions::insert(&mut tx, &record, now).await?;
     tx.commit().await?;
-    let who = signed_in.account.map_or("nobody by name".to_owned(), |account| account.login);
-    tracing::info!("{who} signed in to the page as {role}");
     let mut answer = Redirect::to(own_path(next)).into_response();
     cookie::set(answer.headers_mut(), cookie::SIGNED_IN, &fresh, STAYS / 1_000);
     cookie::set(answer.headers_mut(), cookie::BEGAN, "", 0);
@@ -327,13 +330,20 @@ async fn account(context: &Context, login: Option<&str>) -> anyhow::Result<Optio
     };
     let login = login.trim_start_matches('@');
     let any = db::repositories::installed(&mut *context.db.read().await?).await?.into_iter().next();
-    // Where the App is installed nowhere yet, GitHub tells it to everybody.
-    let via = any.unwrap_or(Repository {
+    // Where the App is installed nowhere, or not any more, GitHub tells it to everybody.
+    let nobody = Repository {
         id: RepositoryId(0),
         installation: None,
         name: RepoName { owner: login.to_owned(), name: String::new() },
-    });
-    match mains::account(context, &via, login).await {
+    };
+    let found = match any {
+        Some(via) => match mains::account(context, &via, login).await {
+            Err(_) => mains::account(context, &nobody, login).await,
+            found => found,
+        },
+        None => mains::account(context, &nobody, login).await,
+    };
+    match found {
         Ok(Some(account)) => Ok(Some(account)),
         Ok(None) => anyhow::bail!("GitHub knows no account {login}"),
         Err(error) => Err(anyhow::Error::from(error).context(format!("GitHub does not say who {login} is"))),

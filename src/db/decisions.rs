@@ -85,6 +85,22 @@ impl Decision {
         }
     }
 
+    /// What somebody did with the bot itself: no issue's business.
+    pub fn of_bot(actor: Option<&str>, reason: &str, detail: String) -> Self {
+        Self {
+            delivery: None,
+            repository: None,
+            number: None,
+            trigger: None,
+            run: None,
+            actor: actor.map(str::to_owned),
+            verdict: "noted",
+            reason: reason.to_owned(),
+            detail,
+            about: About::default(),
+        }
+    }
+
     /// The same about a run.
     pub fn of_run(thread: &Thread, run: RunId, reason: &str, detail: String) -> Self {
         Self { run: Some(run), ..Self::noted(thread, reason, detail) }

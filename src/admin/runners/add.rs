@@ -12,7 +12,7 @@ use super::super::fault::Fault;
 use super::super::person::Person;
 use super::super::view::{Frame, page};
 use super::form::{RunnerForm, same_fingerprint};
-use super::{ADD, log, one};
+use super::{ADD, one, record};
 use crate::config::{Mistake, RunnerConfig, Transport, is_host_key};
 use crate::fleet::{Fleet, Refused};
 use crate::runner::hostkeys::HostKey;
@@ -139,7 +139,8 @@ pub(super) async fn step(
         }
         Err(refused) => return Err(refused.into()),
     };
-    log(&person, if was_there { "host key pinned anew" } else { "added" }, &name);
+    let what = if was_there { ("runner_pinned", "host key pinned anew") } else { ("runner_added", "added") };
+    record(context, &person, what, &name).await?;
     one::begin_check(context, &name).await;
     Ok(one::led(&name, if was_there { "pinned" } else { "added" }, None))
 }

@@ -10,7 +10,7 @@ use super::super::person::Person;
 use super::super::view::{Frame, page};
 use super::add::{FormPage, Next, Wrong, confirm};
 use super::form::RunnerForm;
-use super::{log, one};
+use super::{one, record};
 use crate::config::{RunnerConfig, Transport};
 use crate::fleet::{Fleet, Refused, RunnerChange, in_use};
 
@@ -104,7 +104,7 @@ pub(super) async fn step(
         }
         Err(refused) => return Err(refused.into()),
     }
-    log(&person, "changed", &name);
+    record(admin.context(), &person, ("runner_changed", "changed"), &name).await?;
     one::begin_check(admin.context(), &name).await;
     Ok(one::led(&name, "changed", None))
 }

@@ -10,7 +10,7 @@ use super::super::Admin;
 use super::super::fault::Fault;
 use super::super::person::Person;
 use super::super::view::{Frame, page};
-use super::{log, one};
+use super::{one, record};
 use crate::context::Context;
 use crate::db;
 use crate::fleet::{Fleet, in_use};
@@ -90,7 +90,7 @@ pub(super) async fn reset(
     }
     changeable(admin.context(), &name)?;
     let removed = Fleet::of(admin.context()).reset(&name).await?;
-    log(&person, "reset", &name);
+    record(admin.context(), &person, ("runner_reset", "reset"), &name).await?;
     Ok(one::led(&name, "reset", Some(removed)))
 }
 
@@ -101,7 +101,7 @@ pub(super) async fn remove(
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
     Fleet::of(admin.context()).remove(&name).await?;
-    log(&person, "removed", &name);
+    record(admin.context(), &person, ("runner_removed", "removed"), &name).await?;
     Ok(Redirect::to("/admin/runners").into_response())
 }
 

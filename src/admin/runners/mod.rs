@@ -22,6 +22,8 @@ use super::person::Person;
 use super::view::{Ago, Frame, Safe, filters, page};
 use crate::config::{Config, Network, Sandbox, Transport};
 use crate::context::Context;
+use crate::db;
+use crate::db::decisions::Decision;
 use crate::doctor::{self, Look, RunnerRow};
 use crate::fleet::{self, Fleet};
 use crate::model::Millis;
@@ -203,8 +205,13 @@ async fn watch(State(admin): State<Admin>, headers: HeaderMap, Query(shown): Que
     live::stream(&admin, "runners".to_owned(), &headers, shown.v.as_deref(), make).await
 }
 
-/// Who did something with a runner is in the log; the page's audit is of issues and pull requests.
-fn log(person: &Person, what: &str, name: &str) {
-    let who = person.account().map_or("somebody who came by a link", |account| &account.login);
-    tracing::info!("runner {name}: {what} on the page by {who}");
+/// Puts on record who did what with a runner.
+async fn record(context: &Context, person: &Person, (reason, what): (&str, &str), name: &str) -> Result<(), Fault> {
+    let actor = person.account().map(|account| account.login.as_str());
+    let mut record = Decision::of_bot(actor, reason, format!("runner {name}: {what} on the page"));
+    record.about.runner = Some(name.to_owned());
+    let mut tx = context.db.begin().await?;
+    db::decisions::insert(&mut tx, &record, context.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
 }

@@ -15,7 +15,7 @@ use super::super::live::{self, Part};
 use super::super::person::Person;
 use super::super::said::{List, Said};
 use super::super::view::{Ago, Frame, Safe, filters, page};
-use super::{Shape, log};
+use super::{Shape, record};
 use crate::context::Context;
 use crate::db;
 use crate::doctor::{self, Check};
@@ -237,7 +237,7 @@ pub(super) async fn clean(
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
     let removed = Fleet::of(admin.context()).clean(&name).await?;
-    log(&person, "cleaned", &name);
+    record(admin.context(), &person, ("runner_cleaned", "cleaned"), &name).await?;
     Ok(led(&name, "cleaned", Some(removed)))
 }
 
@@ -248,7 +248,7 @@ pub(super) async fn drain(
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
     Fleet::of(admin.context()).drain(&name).await?;
-    log(&person, "drained", &name);
+    record(admin.context(), &person, ("runner_drained", "drained"), &name).await?;
     Ok(led(&name, "drained", None))
 }
 
@@ -259,7 +259,7 @@ pub(super) async fn undrain(
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
     Fleet::of(admin.context()).undrain(&name).await?;
-    log(&person, "undrained", &name);
+    record(admin.context(), &person, ("runner_undrained", "undrained"), &name).await?;
     Ok(led(&name, "undrained", None))
 }
 
