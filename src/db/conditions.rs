@@ -72,6 +72,17 @@ pub(super) fn anywhere(text: &str) -> String {
     pattern + "%"
 }
 
+/// How the database means to carry a statement out.
+#[cfg(test)]
+pub(super) async fn plan(sql: String, values: SqliteArguments) -> String {
+    use sqlx::Row as _;
+    let folder = tempfile::tempdir().unwrap();
+    let db = super::Db::open(&format!("sqlite://{}", folder.path().join("track.db").display())).await.unwrap();
+    let sql = sqlx::AssertSqlSafe(format!("explain query plan {sql}"));
+    let steps = sqlx::query_with(sql, values).fetch_all(&mut *db.read().await.unwrap()).await.unwrap();
+    steps.iter().map(|step| step.get::<String, _>("detail")).collect::<Vec<_>>().join(" | ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, query_with};
 
 use super::conditions::{Conditions, anywhere};
@@ -140,6 +141,12 @@ impl Listed {
 
 /// A page of the runs that a filter lets through.
 pub async fn page(conn: &mut Conn, filter: &Filter, turn: Turn<Key>, size: usize) -> sqlx::Result<Page<Listed>> {
+    let (sql, values) = statement(filter, &turn, size)?;
+    let rows = query_with(AssertSqlSafe(sql), values).fetch_all(conn).await?;
+    Ok(turn.page(rows.iter().map(read).collect::<sqlx::Result<_>>()?, size))
+}
+
+fn statement(filter: &Filter, turn: &Turn<Key>, size: usize) -> sqlx::Result<(String, SqliteArguments)> {
     let mut conditions = conditions(filter)?;
     if let Some((at, id)) = turn.edge() {
         let beyond = if turn.is_upwards() { "(queued_at, id) > (?, ?)" } else { "(queued_at, id) < (?, ?)" };
@@ -158,8 +165,7 @@ pub async fn page(conn: &mut Conn, filter: &Filter, turn: Turn<Key>, size: usize
          order by run.queued_at {order}, run.id {order}",
         size + 1
     );
-    let rows = query_with(AssertSqlSafe(sql), values).fetch_all(conn).await?;
-    Ok(turn.page(rows.iter().map(read).collect::<sqlx::Result<_>>()?, size))
+    Ok((sql, values))
 }
 
 fn conditions(filter: &Filter) -> sqlx::Result<Conditions> {
@@ -259,6 +265,7 @@ fn read(row: &Row) -> sqlx::Result<Listed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::conditions::plan;
 
     #[test]
     fn a_search_is_a_few_words_and_then_a_phrase() {
@@ -269,6 +276,26 @@ mod tests {
             ("the parser loses the last line", &["the", "parser", "loses", "the last line"]),
         ] {
             assert_eq!(terms(words), expected, "{words:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_filtered_is_picked_without_reading_a_row() {
+        let edge = (5, RunId::new());
+        let given = || Some("x".to_owned());
+        let within = Some(vec![RepositoryId(1), RepositoryId(2)]);
+        for filter in [
+            Filter::default(),
+            Filter { within, repository: Some(RepositoryId(1)), agent: given(), ..Filter::default() },
+            Filter { runner: given(), requester: given(), kind: Some(Kind::Task), ..Filter::default() },
+            Filter { state: Some(State::Ended(Outcome::Lost)), from: Some(1), until: Some(9), ..Filter::default() },
+            Filter { words: Some("one two".to_owned()), discarded: true, ..Filter::default() },
+        ] {
+            for turn in [Turn::Newest, Turn::Older(edge), Turn::Newer(edge)] {
+                let (sql, values) = statement(&filter, &turn, 50).unwrap();
+                let plan = plan(sql, values).await;
+                assert!(plan.contains("run USING COVERING INDEX run_list"), "{filter:?} {turn:?}: {plan}");
+            }
         }
     }
 
