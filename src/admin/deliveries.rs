@@ -90,7 +90,7 @@ struct Row {
 impl Row {
     /// The event, and what exactly happened.
     fn what(&self) -> String {
-        match &self.glance.action {
+        match self.glance.action.as_deref().filter(|action| !action.is_empty()) {
             Some(action) => format!("{}.{action}", self.delivery.event),
             None => self.delivery.event.clone(),
         }

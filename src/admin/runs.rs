@@ -105,12 +105,13 @@ fn tokens(usage: &Usage) -> String {
     format!("{} in, {} out", short(usage.input_tokens), short(usage.output_tokens))
 }
 
-/// A number of tokens, as exact as a list needs it: `941`, `12 k`, `3.4 M`.
+/// A number of tokens, as exact as a list needs it: `941`, `12 k`, `3.4 M`, `1 053 M`.
 pub(super) fn short(tokens: u64) -> String {
     match tokens {
         0..10_000 => number(tokens),
         10_000..1_000_000 => format!("{} k", tokens / 1_000),
-        _ => format!("{:.1} M", tokens as f64 / 1e6),
+        1_000_000..1_000_000_000 => format!("{:.1} M", tokens as f64 / 1e6),
+        _ => format!("{} M", number(tokens / 1_000_000)),
     }
 }
 

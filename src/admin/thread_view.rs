@@ -297,6 +297,15 @@ impl View {
         format!("{}/{}/pull/{pull}", self.github, self.repository)
     }
 
+    /// What was asked for and what happened; what was said by the way stands apart.
+    pub fn happened(&self) -> impl Iterator<Item = &Shown> {
+        self.decisions.iter().filter(|decision| decision.matters())
+    }
+
+    pub fn by_the_way(&self) -> usize {
+        self.decisions.len() - self.happened().count()
+    }
+
     pub fn line_class(line: &Line) -> &'static str {
         match line.state {
             LineState::Open => "live",

@@ -371,15 +371,22 @@ fn charts(days: &Days) -> Vec<Picture> {
     }
     if days.iter().any(|(_, sums)| sums.pulls() > 0) {
         let parts = [
-            ("main", "half of the tasks", of(&|sums| sums.to_pull_median().map_or(f64::NAN, |time| time as f64))),
-            ("second", "nine of ten tasks", of(&|sums| sums.to_pull_p90().map_or(f64::NAN, |time| time as f64))),
+            ("main", "half of the tasks", of(&|sums| minutes(sums.to_pull_median()))),
+            ("second", "nine of ten tasks", of(&|sums| minutes(sums.to_pull_p90()))),
         ];
         let summary =
             "How long half of a day's tasks, and nine of ten, took at most from the request to their pull request.";
         let chart = ("to-pull", "Time to pull request by day", summary);
-        draw(chart::lines, chart, &parts, |value| span(value as Millis));
+        draw(chart::lines, chart, &parts, |value| {
+            if value < 10.0 { format!("{value:.1} min") } else { format!("{value:.0} min") }
+        });
     }
     pictures
+}
+
+/// A time as a chart takes it; none is no number.
+fn minutes(time: Option<Millis>) -> f64 {
+    time.map_or(f64::NAN, |time| time as f64 / 60_000.0)
 }
 
 /// A day in few characters: `31 Mar`.

@@ -104,6 +104,7 @@ pub async fn cards(conn: &mut Conn, filter: &Filter) -> sqlx::Result<Vec<Card>> 
            select thread.id, thread.number, thread.repository_id, moved.moved_at, \
              case \
                when moved.live = 1 then 2 \
+               when exists (select 1 from task where task.thread_id = thread.id and task.closed_at is not null) then 4 \
                when line.id is null then 4 \
                when line.state = 'open' and line.pull_number is not null then 3 \
                when line.state in ('merged', 'closed') then 4 \

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 
 use super::lines::Line;
 use super::threads::Thread;
-use super::{Conn, Row, json, parsed_or_null};
+use super::{Conn, Row, json, parsed_or_null, to_json};
 use crate::model::{Ask, Millis, Number, RepoName, RepositoryId, RunId, Sha};
 
 /// One decision.
@@ -229,7 +229,14 @@ pub async fn of_delivery(conn: &mut Conn, delivery: &str) -> sqlx::Result<Option
 }
 
 /// Reasons for which a delivery is ignored that asked for nothing.
-const NOTHING_ASKED: &str = "('not_used', 'no_subject', 'no_command', 'other_label', 'bot')";
+const NOTHING_ASKED: [&str; 5] = ["not_used", "no_subject", "no_command", "other_label", "bot"];
+
+impl Shown {
+    /// Whether it is about something that somebody asked for, or that happened; else it is about what was said by the way.
+    pub fn matters(&self) -> bool {
+        self.verdict != "ignored" || !NOTHING_ASKED.contains(&self.reason.as_str())
+    }
+}
 
 /// The newest decisions about what somebody asked for, newest first: what was said by the way is left out.
 pub async fn newest_asked(
@@ -238,12 +245,16 @@ pub async fn newest_asked(
     number: Number,
     limit: i64,
 ) -> sqlx::Result<Vec<Shown>> {
-    let sql = format!(
-        "select * from decision where repository_id = $1 and number = $2 \
-         and not (verdict = 'ignored' and reason in {NOTHING_ASKED}) order by at desc, id desc limit $3"
-    );
-    let rows =
-        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(repository.0).bind(number.0).bind(limit).fetch_all(conn).await?;
+    let rows = sqlx::query(
+        "select * from decision where repository_id = $1 and number = $2 and not (verdict = 'ignored' \
+         and reason in (select value from json_each($4))) order by at desc, id desc limit $3",
+    )
+    .bind(repository.0)
+    .bind(number.0)
+    .bind(limit)
+    .bind(to_json(&NOTHING_ASKED)?)
+    .fetch_all(conn)
+    .await?;
     rows.iter().map(read).collect()
 }
 

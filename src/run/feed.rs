@@ -5,39 +5,31 @@
 //! stays what it is when the reader ends and another one begins.
 
 mod files;
+mod reader;
 mod store;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::ErrorKind;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
-use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::warn;
 
-use super::journal;
-use crate::agent::transcript::{Item, Transcript};
-use crate::agent::{self, Agent};
+use crate::agent::transcript::Item;
 use crate::context::Context;
 use crate::db;
 use crate::db::runs::Run;
-use crate::model::{RunId, Status, Usage};
+use crate::model::{RunId, Usage};
+use reader::Reader;
+use store::Store;
 
 pub use files::{Part, has_journal, part, phases, raw};
-use store::Store;
 pub use store::{News, Now, Stored};
 
-/// Longest time between two looks at what somebody watches; bells shorten it.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Shortest time between two looks at the row of a run, however much is committed.
-const ROW_EVERY: Duration = Duration::from_millis(100);
 /// How long a reader waits for a page to come back for the stream.
 const LINGER: Duration = Duration::from_secs(10);
 /// Bytes of a journal that are read at a time.
@@ -152,23 +144,14 @@ impl Feeds {
 
     fn begin(&self, run: Run, commits: watch::Receiver<u64>) -> Arc<Feed> {
         let stop = CancellationToken::new();
-        let id = run.id;
         let usage = run.usage.unwrap_or_default();
         let feed = Arc::new(Feed {
             store: Mutex::new(Store::new(State { run: run.clone(), usage })),
             news: watch::Sender::new(0),
             _reader: stop.clone().drop_guard(),
         });
-        let reader = Reader {
-            bell: self.context.wake.watched.bell(id),
-            context: self.context.clone(),
-            render: self.render,
-            feed: Arc::downgrade(&feed),
-            commits,
-            run,
-            row_read: Instant::now(),
-            used: Usage::default(),
-        };
+        let parts = (self.context.clone(), self.render);
+        let reader = Reader::new(parts, Arc::downgrade(&feed), run, commits);
         let everything = self.context.stop.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -231,175 +214,4 @@ impl Watcher {
             changed = self.news.changed() => changed.ok(),
         }
     }
-}
-
-/// Reads a run's journals and row for a feed.
-struct Reader {
-    context: Arc<Context>,
-    render: Render,
-    feed: Weak<Feed>,
-    bell: Arc<Notify>,
-    commits: watch::Receiver<u64>,
-    run: Run,
-    row_read: Instant,
-    /// By the journal of the present turn.
-    used: Usage,
-}
-
-impl Reader {
-    async fn read(mut self) {
-        let agent = agent_of(&self.context, &self.run);
-        for turn in 1.. {
-            let earlier = self.run.resumed.clone().filter(|_| turn == self.run.turn);
-            let mut transcript = Transcript::new(&agent, earlier.as_ref());
-            if let Err(error) = self.turn(turn, &mut transcript).await {
-                warn!("the journal of run {} cannot be shown: {error:#}", self.run.id);
-                return self.change(Store::end);
-            }
-            if turn >= self.run.turn {
-                break;
-            }
-        }
-        // Nothing more is printed, but the result is still on its way.
-        while self.run.status != Status::Done {
-            self.wait().await;
-        }
-        self.change(Store::end);
-    }
-
-    /// Follows one turn to its end.
-    async fn turn(&mut self, turn: i64, transcript: &mut Transcript) -> Result<()> {
-        let path = journal::file(&self.context.config.home, self.run.id, turn);
-        let mut file = None;
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            // The row comes first: what was printed before it says that the turn is over is in the file by then.
-            let over = turn < self.run.turn || matches!(self.run.status, Status::Publishing | Status::Done);
-            if file.is_none() {
-                file = match File::open(&path).await {
-                    Err(error) if error.kind() == ErrorKind::NotFound => None,
-                    opened => Some(opened?),
-                };
-            }
-            // After a crash of the bot a file may be cut back and written again: the same bytes, so what was read stays read.
-            while let Some(file) = &mut file {
-                let n = file.read(&mut chunk).await?;
-                if n == 0 {
-                    break;
-                }
-                self.take(turn, |each| transcript.feed(&chunk[..n], each));
-            }
-            if over {
-                self.take(turn, |each| transcript.end(each));
-            }
-            if turn == self.run.turn {
-                self.used = transcript.usage();
-                self.tell();
-            }
-            // Of a run that is done the end says it, so that nobody waits for more of it.
-            if !over || turn >= self.run.turn && self.run.status != Status::Done {
-                self.ready();
-            }
-            if over {
-                return Ok(());
-            }
-            self.wait().await;
-        }
-    }
-
-    fn ready(&self) {
-        if self.feed.upgrade().is_some_and(|feed| !feed.store().is_ready()) {
-            self.change(Store::ready);
-        }
-    }
-
-    /// Renders what the transcript hands out, before anybody is held up.
-    fn take(&self, turn: i64, feed: impl FnOnce(&mut dyn FnMut(&Item))) {
-        let mut items = Vec::new();
-        let render = self.render;
-        feed(&mut |item| {
-            let mark = |at| Mark { turn, at };
-            let html = Arc::from(render(turn, item));
-            items.push(Stored {
-                turn,
-                number: item.number,
-                begun: mark(item.begun),
-                changed: mark(item.changed),
-                html,
-            });
-        });
-        if !items.is_empty() {
-            self.change(|store| store.put(items));
-        }
-    }
-
-    /// Waits until there may be more in the journal or in the row, and looks at the row if it is that.
-    async fn wait(&mut self) {
-        tokio::select! {
-            () = self.bell.notified() => return,
-            changed = self.commits.changed() => {
-                // Commits come in bursts, and hardly any is about this run.
-                let next = self.row_read + ROW_EVERY;
-                tokio::select! {
-                    () = sleep_until(next) => {}
-                    () = self.bell.notified() => {
-                        self.commits.mark_changed();
-                        return;
-                    }
-                }
-                if changed.is_err() {
-                    sleep(LOOK_EVERY).await;
-                }
-            }
-            () = sleep(LOOK_EVERY) => {}
-        }
-        self.commits.mark_unchanged();
-        self.row_read = Instant::now();
-        match self.row().await {
-            Ok(run) => {
-                if run.turn != self.run.turn {
-                    self.used = Usage::default();
-                }
-                self.run = run;
-            }
-            Err(error) => return warn!("run {} cannot be looked at: {error:#}", self.run.id),
-        }
-        self.tell();
-    }
-
-    /// Tells what the run is like, if it is not what was told last.
-    fn tell(&self) {
-        let before = self.run.usage_before.unwrap_or_default();
-        let used = (self.used != Usage::default()).then(|| before.plus(&self.used));
-        self.change_state(State { run: self.run.clone(), usage: used.or(self.run.usage).unwrap_or_default() });
-    }
-
-    async fn row(&self) -> Result<Run> {
-        Ok(db::runs::get(&mut *self.context.db.read().await?, self.run.id).await?)
-    }
-
-    fn change_state(&self, state: State) {
-        let Some(feed) = self.feed.upgrade() else { return };
-        let same = {
-            let store = feed.store();
-            // How far the journal was stored is nothing that anybody sees.
-            let run = Run { journal_offset: store.state().run.journal_offset, ..state.run.clone() };
-            State { run, usage: state.usage } == *store.state()
-        };
-        if !same {
-            feed.change(|store| store.set_state(state));
-        }
-    }
-
-    fn change(&self, how: impl FnOnce(&mut Store)) {
-        if let Some(feed) = self.feed.upgrade() {
-            feed.change(how);
-        }
-    }
-}
-
-/// Taken out of the configuration meanwhile, an agent is read like any program.
-fn agent_of(context: &Context, run: &Run) -> Agent {
-    agent::resolve(&run.agent, &context.config.agents)
-        .unwrap_or_else(|| Agent::Custom { name: run.agent.clone(), command: Vec::new() })
 }

@@ -64,7 +64,7 @@ pub(super) fn person(world: &World, token: &str) -> Option<i64> {
 pub(super) fn ask(world: &World, fields: &Fields) -> Response {
     let callback = match admitted(world, fields) {
         Ok(callback) => callback,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let name = escape(&world.app.name);
     let names = ["client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method"];
@@ -87,7 +87,7 @@ pub(super) fn decide(inner: &Arc<Inner>, fields: &Fields) -> Response {
     let mut world = inner.world();
     let callback = match admitted(&world, fields) {
         Ok(callback) => callback,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let state = fields.get("state").map(|state| ("state", state));
     if fields.get("decision") == Some("cancel") {
@@ -110,23 +110,23 @@ pub(super) fn decide(inner: &Arc<Inner>, fields: &Fields) -> Response {
 }
 
 /// Where an authorization leads, if it may be asked for like this.
-fn admitted(world: &World, fields: &Fields) -> Result<String, Response> {
+fn admitted(world: &World, fields: &Fields) -> Result<String, Box<Response>> {
     if fields.get("client_id") != Some(&world.app.client_id) {
-        return Err(told(StatusCode::NOT_FOUND, "Not found", "No App has this client id."));
+        return Err(told(StatusCode::NOT_FOUND, "Not found", "No App has this client id.").into());
     }
     let Some(callback) = callback(&world.app, fields.get("redirect_uri")) else {
         let description = "The redirect_uri MUST match the registered callback URL for this application.";
         let state = fields.get("state").map(|state| ("state", state));
         let refused = [("error", "redirect_uri_mismatch"), ("error_description", description)];
         let refused: Vec<(&str, &str)> = refused.into_iter().chain(state).collect();
-        return Err(match world.app.callback_urls.first() {
+        return Err(Box::new(match world.app.callback_urls.first() {
             Some(registered) => redirect(registered, &refused),
             None => told(StatusCode::UNPROCESSABLE_ENTITY, "No callback URL", description),
-        });
+        }));
     };
     if fields.get("code_challenge").is_some() && fields.get("code_challenge_method") != Some("S256") {
         let sentence = "The code_challenge_method must be S256.";
-        return Err(told(StatusCode::UNPROCESSABLE_ENTITY, "No such method", sentence));
+        return Err(told(StatusCode::UNPROCESSABLE_ENTITY, "No such method", sentence).into());
     }
     Ok(callback)
 }

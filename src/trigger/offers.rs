@@ -119,7 +119,7 @@ pub struct Place<'a> {
 /// beside nothing.
 pub fn offers(place: &Place<'_>) -> Vec<Offer> {
     let sensible = |action: &&Action| match action {
-        Action::Pause => !place.paused,
+        Action::Pause => !place.paused && place.facts.line.is_some(),
         Action::Resume => place.paused,
         Action::StartFresh => place.facts.line.as_ref().is_some_and(|line| line.state == LineState::Open),
         Action::Review => place.pull.is_some(),
@@ -289,7 +289,6 @@ mod tests {
         - Follow up: There is no work here to go on with. `/track dispatch` starts the first run.
         - Cancel: Nothing is live here, so there is nothing to cancel. `/track status` lists the runs.
         - Retry: There is no run to try again here. `/track dispatch` starts the first one.
-        - Pause follow-ups: There is no open pull request of track's here, so no review can start a follow-up.
         - Discard history: No run is kept here, so there is nothing to discard.
         at work
         - Dispatch: Run `01ARZ3NDEKTSV4RRFFQ69G5FAV` is still running here. Wait for it, or end it with `/track cancel`.

@@ -8,6 +8,7 @@ use track::model::{Account, AccountId, Outcome, Role, RunId, Status, Via};
 
 use crate::harness::page::{Answer, Browser, Event, Stream, words};
 use crate::harness::{MAINTAINER, REPO, World};
+use crate::{follow_up, review};
 
 /// Longer than it may take to stop while somebody watches; the server itself would cut a stream after eight seconds.
 const QUICK: Duration = Duration::from_secs(5);
@@ -255,4 +256,50 @@ async fn a_failed_run_says_what_to_do_and_is_run_again_on_the_page() {
     assert_eq!((runs.len(), runs[0].outcome, runs[0].retry_of), (2, Some(Outcome::Succeeded), Some(run)));
     let again = browser.get(first.location()).await;
     assert!(words(&again.text).contains("attempt 2"), "{}", words(&again.text));
+}
+
+// B23, B32
+#[tokio::test]
+async fn what_was_said_is_shown_with_what_became_of_it() {
+    let world = World::new().await;
+    let (_, pull) = follow_up::opened(&world).await;
+    world.agent(
+        r#"if grep -q 'Your answer lacks something' <<<"$prompt"; then answer_all answered "Both."; else
+        answer_all answered "One." "$(listed_comments | head -n 1)"; fi"#,
+    );
+    let comments = [("hello.txt", 1, "Why <i>so</i>?"), ("hello.txt", 1, "And this?")];
+    world.sim.review(REPO, MAINTAINER, pull, "CHANGES_REQUESTED", "Look again.", &comments).await.unwrap();
+    world.settle_soon().await;
+    let run = world.runs().await.remove(0);
+    assert_eq!((run.outcome, run.turn), (Some(Outcome::Succeeded), 2));
+    let mut browser = world.signed_in(MAINTAINER).await;
+    let shown = words(&browser.get(&page(run.id)).await.text);
+    for text in [
+        "Follow-up: Say hello",
+        "Feedback to act on mona review, changes requested",
+        "Why &lt;i&gt;so&lt;/i&gt;?",
+        "Replies to comments answered hello.txt:1 by mona About",
+        "Prompt of turn 2",
+        "lacks something",
+        "the whole prompt as text",
+    ] {
+        assert!(shown.contains(text), "{text:?} is missing in {shown}");
+    }
+    let second = browser.get(&format!("{}/prompt?turn=2", page(run.id))).await;
+    assert!(second.text.contains("Your answer lacks something"), "{}", second.text);
+
+    world.agent(review::REVIEW);
+    let theirs = review::somebodys(&world).await;
+    review::reviewed(&world, theirs, "/track review").await;
+    let run = world.runs().await.remove(0);
+    let shown = words(&browser.get(&page(run.id)).await.text);
+    for text in [
+        "Review: Change it",
+        "Reviewed #",
+        "Looked at it.",
+        "Findings high Off by one long.txt:15 It goes wrong.",
+        "high Elsewhere long.txt:3",
+    ] {
+        assert!(shown.contains(text), "{text:?} is missing in {shown}");
+    }
 }

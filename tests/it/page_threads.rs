@@ -99,9 +99,14 @@ async fn an_admin_asks_for_things_on_the_page() {
         done.text
     );
     let told = words(&done.text);
-    for text in
-        ["mona asked for work", "mona asked for a follow-up", "Pull request #2 open", "noted notified", "succeeded"]
-    {
+    for text in [
+        "mona asked for work",
+        "mona asked for a follow-up",
+        "Pull request #2 open",
+        "noted notified",
+        "more that asked for nothing",
+        "succeeded",
+    ] {
         assert!(told.contains(text), "{text} in {told}");
     }
     for action in ["pause", "resume", "review"] {
@@ -225,6 +230,8 @@ async fn a_task_is_written_on_the_page() {
         page.submit(&format!("{path}/close"), &format!("{path}/close"), &[]).await.status,
         StatusCode::SEE_OTHER
     );
+    let board = words(&page.get("/admin").await.text);
+    assert!(board.contains("Done 1"), "{board}");
     let closed = words(&page.get(&path).await.text);
     assert!(closed.contains("Open the task again") && closed.contains("This is closed. Reopen it first"), "{closed}");
     assert_eq!(page.submit(&path, &format!("{path}/reopen"), &[]).await.status, StatusCode::SEE_OTHER);

@@ -36,7 +36,13 @@
   const toggle = () => document.querySelector("[data-follow]");
   const follows = () => toggle()?.checked;
   const toEnd = () => { if (follows()) window.scrollTo({ top: document.documentElement.scrollHeight }); };
-  document.addEventListener("htmx:afterSwap", (event) => { if (event.target.closest?.("[data-log]")) toEnd(); });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    const step = event.target.closest?.("[data-log] > [id]");
+    // A stream that was opened anew, not resumed, brings what is there already.
+    const first = step?.parentElement.querySelector(`:scope > #${CSS.escape(step.id)}`);
+    if (first && first !== step) first.replaceWith(step);
+    if (event.target.closest?.("[data-log]")) toEnd();
+  });
   document.addEventListener("change", (event) => { if (event.target.matches?.("[data-follow]")) toEnd(); });
   window.addEventListener("wheel", (event) => { if (event.deltaY < 0 && follows()) toggle().checked = false; }, { passive: true });
 
@@ -58,6 +64,15 @@
     delete f.dataset.sent;
     document.querySelectorAll("button[aria-busy]").forEach((b) => b.removeAttribute("aria-busy"));
   }));
+
+  // A filter is sent as a page of its own, and whoever filters stays where they were in it.
+  document.addEventListener("submit", (event) => {
+    const form = event.target, at = [...form.elements].indexOf(document.activeElement);
+    if (form.method === "get" && at >= 0) sessionStorage.setItem("filter", JSON.stringify([form.getAttribute("action"), at]));
+  });
+  const [action, field] = JSON.parse(sessionStorage.getItem("filter") ?? "[]");
+  sessionStorage.removeItem("filter");
+  [...document.forms].find((form) => form.method === "get" && form.getAttribute("action") === action)?.elements[field]?.focus({ preventScroll: true });
 
   // Copying.
   document.addEventListener("click", (event) => {

@@ -32,8 +32,6 @@ pub(super) struct StateView {
     usage: Usage,
     /// What it is doing, or how it ended, in a line of ours.
     headline: Safe,
-    /// What the agent said last.
-    progress: Option<String>,
     /// What stands in the way.
     warnings: Vec<Safe>,
     /// The particulars of an ending.
@@ -74,7 +72,6 @@ impl StateView {
             took: run.started_at.zip(run.ended_at).map(|(from, to)| to - from),
             usage: state.usage,
             headline: Safe(markup::html(&headline(run, &facts))),
-            progress: run.progress.clone().filter(|_| run.status == Status::Running),
             warnings: warnings(run, &facts),
             detail,
             is_bad: over && run.outcome != Some(Outcome::Succeeded),

@@ -180,6 +180,12 @@ impl Wish {
     /// The manifest, for a browser that sees the bot at `base`.
     pub fn manifest(&self, base: &str) -> anyhow::Result<String> {
         let mut manifest: Map<String, Value> = serde_saphyr::from_str(MANIFEST)?;
+        if self.admins.iter().any(|named| named.contains('/'))
+            && let Some(permissions) = manifest.get_mut("default_permissions").and_then(Value::as_object_mut)
+        {
+            // Who is in a team is asked of its organization.
+            permissions.insert("members".to_owned(), json!("read"));
+        }
         let hook = if self.is_reached() { &self.public_url } else { NOWHERE };
         for (name, value) in [
             ("name", json!(self.name)),
@@ -276,6 +282,10 @@ mod tests {
         let manifest = form().check().unwrap().manifest("http://127.0.0.1:3000").unwrap();
         let manifest: Value = serde_json::from_str(&manifest).unwrap();
         assert_eq!(manifest["default_permissions"]["contents"], "write");
+        assert_eq!(manifest["default_permissions"].get("members"), None);
+        let teams = Form { admins: "mona, acme/maintainers".to_owned(), ..form() }.check().unwrap();
+        let teams: Value = serde_json::from_str(&teams.manifest("http://127.0.0.1:3000").unwrap()).unwrap();
+        assert_eq!(teams["default_permissions"]["members"], "read");
         assert!(manifest["default_events"].as_array().unwrap().contains(&json!("issues")));
         assert_eq!(manifest["public"], false);
         assert_eq!(manifest["redirect_url"], "http://127.0.0.1:3000/setup/created");

@@ -167,7 +167,8 @@ fn sent(facts: &GitHubFacts, now: Millis) -> Option<Finding> {
         Ok(attempts) => attempts,
         Err(error) => return Some(unknown("deliveries", error)),
     };
-    let Some(newest) = attempts.iter().max_by_key(|attempt| attempt.delivered_at) else {
+    // Of two in one second the log has the newer first.
+    let Some(newest) = attempts.iter().rev().max_by_key(|attempt| attempt.delivered_at) else {
         return Some(fine(Webhooks, "deliveries", "GitHub has sent nothing yet"));
     };
     let failed = attempts.iter().filter(|attempt| !is_taken(attempt)).count();

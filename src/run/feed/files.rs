@@ -9,7 +9,8 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
 use super::super::journal;
-use super::{CHUNK, agent_of};
+use super::CHUNK;
+use super::reader::agent_of;
 use crate::agent::Frames;
 use crate::agent::transcript::{Item, Transcript};
 use crate::context::Context;

@@ -1,6 +1,7 @@
 //! The script and its typed verbs on this machine, with real bash, git and bubblewrap, and agents of a few lines.
 
 mod ends;
+mod logins;
 mod shells;
 mod starts;
 mod tidy;
