@@ -28,7 +28,7 @@ async fn the_story_on_the_page() {
         printed.push('\n');
     }
     let links = |with: &str| {
-        let found = printed.split_whitespace().filter(|word| word.starts_with("http://") && word.contains(with)).last();
+        let found = printed.split_whitespace().rfind(|word| word.starts_with("http://") && word.contains(with));
         found.unwrap_or_else(|| panic!("the demo prints no link with {with}:\n{printed}")).to_owned()
     };
     let (link, issue) = (links("/admin/sign-in/link?token="), links("/issues/"));
