@@ -174,7 +174,7 @@ impl Steps {
         Ok(Self { html: Safe(html), from, shown: part.items.len(), total: part.total, live: None })
     }
 
-    fn from_number(&self) -> i64 {
+    fn before(&self) -> i64 {
         i64::try_from(self.from).unwrap_or(i64::MAX)
     }
 

@@ -206,7 +206,7 @@ fn fill(files: &mut [FileDiff], patch: &str, cut: bool) {
 fn read_file<'a>(file: &mut FileDiff, lines: &mut std::iter::Peekable<impl Iterator<Item = &'a str>>) {
     let mut kept: usize = file.hunks.iter().map(|hunk| hunk.lines.len()).sum();
     while let Some(head) = lines.next_if(|line| !line.starts_with("diff --git ")) {
-        let Some((at, (mut old, mut new), within)) = hunk_head(head) else { continue };
+        let Some(Head { at, sizes: (mut old, mut new), within }) = hunk_head(head) else { continue };
         let mut hunk = Hunk { at, within: capped(within), lines: Vec::new() };
         while old > 0 || new > 0 || lines.peek().is_some_and(|line| line.starts_with('\\')) {
             let Some(line) = lines.next() else { break };
@@ -246,8 +246,15 @@ fn capped(line: &str) -> String {
     }
 }
 
-/// `@@ -3,7 +3,8 @@ fn main()`: where it begins, how many lines it has, and what stands behind.
-fn hunk_head(line: &str) -> Option<((u32, u32), (u32, u32), &str)> {
+/// `@@ -3,7 +3,8 @@ fn main()`, each pair for the old and the new version.
+struct Head<'a> {
+    at: (u32, u32),
+    /// How many lines it has.
+    sizes: (u32, u32),
+    within: &'a str,
+}
+
+fn hunk_head(line: &str) -> Option<Head<'_>> {
     let (old, rest) = line.strip_prefix("@@ -")?.split_once(" +")?;
     let (new, within) = rest.split_once(" @@")?;
     let range = |text: &str| -> Option<(u32, u32)> {
@@ -255,7 +262,7 @@ fn hunk_head(line: &str) -> Option<((u32, u32), (u32, u32), &str)> {
         Some((start.parse().ok()?, count.parse().ok()?))
     };
     let ((old_at, old), (new_at, new)) = (range(old)?, range(new)?);
-    Some(((old_at, new_at), (old, new), within.trim_start()))
+    Some(Head { at: (old_at, new_at), sizes: (old, new), within: within.trim_start() })
 }
 
 #[cfg(test)]
