@@ -63,14 +63,15 @@ pub async fn spent(conn: &mut Conn, filter: &Filter) -> sqlx::Result<Vec<Spent>>
     rows.iter().flat_map(|rows| rows.split(BETWEEN_ROWS)).map(|row| read(row).ok_or_else(|| damaged(row))).collect()
 }
 
+/// Sums stand where other indexes have the column first, as in the list of runs: the rows are wide.
 fn statement(filter: &Filter) -> sqlx::Result<(String, SqliteArguments)> {
     let mut all = Conditions::default();
     all.and("queued_at >= ? and queued_at < ?").bind(filter.period.0)?.bind(filter.period.1)?;
     if let Some(within) = &filter.within {
-        all.one_of("repository_id", within.iter().map(|id| id.0))?;
+        all.one_of("repository_id + 0", within.iter().map(|id| id.0))?;
     }
     if let Some(repository) = filter.repository {
-        all.and("repository_id = ?").bind(repository.0)?;
+        all.and("repository_id + 0 = ?").bind(repository.0)?;
     }
     if let Some(agent) = &filter.agent {
         all.and("agent = ?").bind(agent.clone())?;
@@ -79,7 +80,7 @@ fn statement(filter: &Filter) -> sqlx::Result<(String, SqliteArguments)> {
         all.and("lower(requester_login) = ?").bind(login.to_lowercase())?;
     }
     if let Some(requester) = filter.requester {
-        all.and("requester_id = ?").bind(requester.0)?;
+        all.and("requester_id + 0 = ?").bind(requester.0)?;
     }
     let (text, values) = all.parts();
     Ok((format!("select string_agg({ROW}, '{BETWEEN_ROWS}') from run{text}"), values))
@@ -136,7 +137,8 @@ mod tests {
     async fn what_is_counted_is_gathered_without_reading_a_row() {
         let all = Filter { period: (1, 9), ..Filter::default() };
         let some = Filter { agent: Some("codex".to_owned()), repository: Some(RepositoryId(1)), ..all.clone() };
-        for filter in [all, some] {
+        let mine = Filter { within: Some(vec![RepositoryId(1)]), requester: Some(AccountId(2)), ..all.clone() };
+        for filter in [all, some, mine] {
             let (sql, values) = statement(&filter).unwrap();
             let plan = crate::db::conditions::plan(sql, values).await;
             assert!(plan.contains("SEARCH run USING COVERING INDEX run_list (queued_at>? AND queued_at<?)"), "{plan}");
