@@ -76,7 +76,7 @@ async fn is_admin(admin: &Admin, account: &Account) -> Result<bool, Fault> {
     let context = admin.context();
     let named = &context.config.admins;
     if named.is_empty() {
-        let owner = app::me(&context.github).await.map_err(|error| unanswered(error))?.owner;
+        let owner = app::me(&context.github).await.map_err(unanswered)?.owner;
         return Ok(owner.kind == "User" && owner.account.id == account.id);
     }
     if let Some(login) = named.iter().find(|named| named.eq_ignore_ascii_case(&account.login)) {
@@ -99,10 +99,7 @@ async fn is_admin(admin: &Admin, account: &Account) -> Result<bool, Fault> {
             tracing::warn!("TRACK_ADMINS names the team {org}/{team}, and the App serves no repository of {org}");
             continue;
         };
-        if teams::has_member(&context.github, &via, (org, team), &account.login)
-            .await
-            .map_err(|error| unanswered(error))?
-        {
+        if teams::has_member(&context.github, &via, (org, team), &account.login).await.map_err(unanswered)? {
             return Ok(true);
         }
     }

@@ -1,6 +1,7 @@
 //! The board: what is at work, what waits for people, and what is done.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use askama::Template;
 use axum::extract::{Query, State};
@@ -12,7 +13,7 @@ use super::Admin;
 use super::fault::Fault;
 use super::live::{self, Part};
 use super::person::{Person, Scope};
-use super::view::{Ago, Badge, Elapsed, Frame, filters, page};
+use super::view::{Ago, Badge, Elapsed, Frame, Safe, filters, page};
 use crate::context::Context;
 use crate::db;
 use crate::db::board::{Card, Column, Filter};
@@ -23,6 +24,8 @@ use crate::queue;
 
 /// Cards in a column; the rest is counted.
 const PER_COLUMN: i64 = 25;
+/// Boards that are kept until something changes.
+const MOST_KEPT: usize = 32;
 
 /// What the address says that the board shows.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -42,7 +45,11 @@ impl Asked {
         Ok(Filter {
             visible: match scope {
                 Scope::All => None,
-                Scope::Only(ids) => Some(ids.iter().map(|id| id.0).collect()),
+                Scope::Only(ids) => {
+                    let mut ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+                    ids.sort_unstable();
+                    Some(ids)
+                }
             },
             repository: repository.map_err(|error| Fault::refused(format!("The filter \"repository\": {error}.")))?,
             agent: given(&self.agent),
@@ -63,7 +70,7 @@ struct BoardPage {
     asked: Asked,
     repositories: Vec<String>,
     agents: Vec<String>,
-    columns: Columns,
+    columns: Safe,
     /// Address of the stream.
     live: String,
 }
@@ -138,10 +145,37 @@ fn wants(card: &Card) -> Option<&'static str> {
     }
 }
 
-async fn columns(context: &Context, asked: &Asked, scope: &Scope) -> Result<Columns, Fault> {
-    let mut conn = context.db.read().await?;
-    let cards = db::board::cards(&mut conn, &asked.filter(scope)?).await?;
-    drop(conn);
+/// Boards as they were after the latest commit: looking again costs nothing until something has changed.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<HashMap<String, AtCommit>>);
+
+/// Cards, and how many commits there had been.
+type AtCommit = (u64, Arc<Vec<Card>>);
+
+impl Kept {
+    async fn cards(&self, context: &Context, filter: &Filter) -> Result<Arc<Vec<Card>>, Fault> {
+        let key = format!("{filter:?}");
+        // Read before the tables are, so that a commit between makes the next look anew.
+        let version = *context.db.commits().borrow();
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some((at, cards)) = kept
+            && at == version
+        {
+            return Ok(cards);
+        }
+        let cards = Arc::new(db::board::cards(&mut *context.db.read().await?, filter).await?);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, (at, _)| *at == version);
+        if all.len() < MOST_KEPT {
+            all.insert(key, (version, cards.clone()));
+        }
+        Ok(cards)
+    }
+}
+
+async fn columns(admin: &Admin, asked: &Asked, scope: &Scope) -> Result<Columns, Fault> {
+    let context = admin.context();
+    let cards = admin.boards().cards(context, &asked.filter(scope)?).await?;
     let queue: Arc<Vec<RunId>> = Arc::new(queue::turns(context).await?.into_iter().map(|(run, _)| run).collect());
     let mut columns: Vec<Shown> = Column::ALL
         .into_iter()
@@ -156,10 +190,10 @@ async fn columns(context: &Context, asked: &Asked, scope: &Scope) -> Result<Colu
             Shown { id, title, empty, cards: Vec::new(), count: 0, queue: queue.clone() }
         })
         .collect();
-    for card in cards {
+    for card in &*cards {
         let column = &mut columns[card.column as usize];
         column.count = card.of;
-        column.cards.push(card);
+        column.cards.push(card.clone());
     }
     let alerts = match scope {
         Scope::All => doctor::alerts(&Fleet::of(context).parts()).await?,
@@ -175,8 +209,8 @@ async fn columns(context: &Context, asked: &Asked, scope: &Scope) -> Result<Colu
     })
 }
 
-async fn parts(context: &Context, asked: &Asked, scope: &Scope) -> Result<Vec<Part>, Fault> {
-    Ok(vec![Part::new("columns", columns(context, asked, scope).await?.render()?)])
+async fn parts(admin: &Admin, asked: &Asked, scope: &Scope) -> Result<Vec<Part>, Fault> {
+    Ok(vec![Part::new("columns", columns(admin, asked, scope).await?.render()?)])
 }
 
 /// `GET /admin`.
@@ -186,7 +220,7 @@ pub(super) async fn show(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Fault> {
     let context = admin.context();
-    let columns = columns(context, &asked, person.scope()).await?;
+    let parts = parts(&admin, &asked, person.scope()).await?;
     let (repositories, agents) = {
         let mut conn = context.db.read().await?;
         let all = db::repositories::all(&mut conn).await?;
@@ -196,7 +230,7 @@ pub(super) async fn show(
             context.config.agent_names().map(str::to_owned).collect(),
         )
     };
-    let version = live::version(&[Part::new("columns", columns.render()?)]);
+    let (version, columns) = (live::version(&parts), Safe(parts[0].html.to_string()));
     let query = serde_urlencoded::to_string(&asked).unwrap_or_default();
     let live = format!("/admin/live?v={version}&{query}");
     let frame = Frame::new(&admin, Some(&person), "Board", "Board");
@@ -213,10 +247,10 @@ pub(super) async fn live(
     let query = serde_urlencoded::to_string(&asked).unwrap_or_default();
     let key = format!("board {} {query}", person.view_key());
     let shown = asked.v.clone();
-    let (context, scope) = (admin.context().clone(), person.scope().clone());
+    let (of, scope) = (admin.clone(), person.scope().clone());
     let make: live::Make = Arc::new(move || {
-        let (context, asked, scope) = (context.clone(), asked.clone(), scope.clone());
-        Box::pin(async move { parts(&context, &asked, &scope).await })
+        let (admin, asked, scope) = (of.clone(), asked.clone(), scope.clone());
+        Box::pin(async move { parts(&admin, &asked, &scope).await })
     });
     live::stream(&admin, key, &headers, shown.as_deref(), make).await
 }

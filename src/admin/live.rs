@@ -45,11 +45,29 @@ impl Part {
     /// A part of what a template makes.
     pub fn new(name: &'static str, html: String) -> Self {
         let mut hasher = DefaultHasher::new();
-        html.hash(&mut hasher);
+        for piece in lasting(&html) {
+            piece.hash(&mut hasher);
+        }
         // Half of it: it tells versions of one part from each other, nothing more.
         let hash = (hasher.finish() >> 32) as u32;
         Self { name, html: html.into(), hash }
     }
+}
+
+/// HTML without the words that say how long ago something was: they change with every look, and the page's script keeps them right.
+fn lasting(html: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(html);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let begins = ["<time ", "<span class=\"elapsed\""].iter().filter_map(|tag| text.find(tag)).min();
+        let Some(words) = begins.and_then(|at| Some(at + text[at..].find('>')? + 1)) else {
+            rest = None;
+            return Some(text);
+        };
+        let end = text[words..].find("</").map_or(text.len(), |at| words + at);
+        rest = Some(&text[end..]);
+        Some(&text[..words])
+    })
 }
 
 /// What a page was sent: the id of its newest event, and `v` in the address of the stream of a page just made.
@@ -201,4 +219,24 @@ pub fn events(admin: &Admin, events: impl Stream<Item = Event> + Send + 'static)
     // nginx would collect events otherwise.
     answer.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_alone_makes_nothing_new() {
+        let part = |html: &str| version(&[Part::new("x", html.to_owned())]);
+        let seen = |ago: &str, since: &str, word: &str| {
+            format!(
+                "<p>{word} <time datetime=\"1\" title=\"1\">{ago}</time>, <span class=\"elapsed\" data-since=\"1\">{since}</span></p>"
+            )
+        };
+        let first = part(&seen("just now", "1 s", "queued"));
+        assert_eq!(first, part(&seen("3 min ago", "3 min 1 s", "queued")));
+        assert_ne!(first, part(&seen("just now", "1 s", "running")));
+        assert_ne!(first, part(&seen("just now", "1 s", "queued").replace("title=\"1\"", "title=\"2\"")));
+        assert_ne!(part("<time "), part("<time x"));
+    }
 }

@@ -64,13 +64,15 @@ struct Inner {
     hub: Hub,
     feeds: Feeds,
     rights: admit::Rights,
+    boards: board::Kept,
 }
 
 impl Admin {
     /// Pages of a running bot.
     pub fn new(context: Arc<Context>) -> Self {
         let feeds = run::feeds(context.clone());
-        Self(Arc::new(Inner { context, hub: Hub::default(), feeds, rights: admit::Rights::default() }))
+        let (hub, rights, boards) = Default::default();
+        Self(Arc::new(Inner { context, hub, feeds, rights, boards }))
     }
 
     /// What the workers share.
@@ -86,6 +88,10 @@ impl Admin {
     /// The runs that somebody watches.
     pub fn feeds(&self) -> &Feeds {
         &self.0.feeds
+    }
+
+    fn boards(&self) -> &board::Kept {
+        &self.0.boards
     }
 
     fn rights(&self) -> &admit::Rights {

@@ -260,7 +260,8 @@ fn whether_webhooks_arrive() {
         last_fetched: last_fetched.map(|ago| NOW - ago * MINUTE),
     };
     let good = || url("https://track.octo.dev/webhooks/github");
-    let cases: Vec<(Result<Option<Hook>, String>, Vec<DeliverySummary>, Ways)> = vec![
+    type Case = (Result<Option<Hook>, String>, Vec<DeliverySummary>, Ways);
+    let cases: Vec<Case> = vec![
         (Ok(None), vec![], Ways::default()),
         (url(""), vec![], Ways::default()),
         (url("https://track.example.org/webhooks/github"), vec![], Ways::default()),

@@ -13,7 +13,6 @@ use crate::db::threads::Thread;
 use crate::model::{Account, LineState, Status};
 use crate::trigger::decide::{Facts, PullFacts};
 use crate::trigger::offers::{Offer, Place, offers};
-use crate::trigger::policy::Policy;
 
 /// Runs of a thread that are looked at.
 const HISTORY: i64 = 1_000;
@@ -33,7 +32,7 @@ pub async fn offered(context: &Context, thread: &Thread, actor: &Account) -> Res
         open: !closed,
         archived: traits.as_ref().is_some_and(|traits| traits.archived),
         // One that is too old to be known is asked for when somebody clicks.
-        policy: Ok(context.policies.since(thread.repository, 0).unwrap_or_else(Policy::default)),
+        policy: Ok(context.policies.since(thread.repository, 0).unwrap_or_default()),
         pull: theirs(thread, &runs),
     };
     let pull = said.pull.clone().or_else(|| line.as_ref().and_then(ours));

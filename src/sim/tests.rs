@@ -165,8 +165,11 @@ fn jwt(change: impl FnOnce(&mut Value)) -> String {
     format!("Bearer {}", jsonwebtoken::encode(&header, &claims, &key).unwrap())
 }
 
+/// The value of a field.
+type Fields = Box<dyn Fn(&str) -> Option<String>>;
+
 /// Where an answer leads, and a field of the query there.
-fn led(headers: &HeaderMap) -> (String, Box<dyn Fn(&str) -> Option<String>>) {
+fn led(headers: &HeaderMap) -> (String, Fields) {
     let location = headers["location"].to_str().unwrap().to_owned();
     let (place, query) = location.split_once('?').unwrap_or((&location, ""));
     let (parts, ()) = Request::get(format!("/?{query}")).body(()).unwrap().into_parts();

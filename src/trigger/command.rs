@@ -64,9 +64,12 @@ pub struct Review {
     pub instructions: String,
 }
 
+/// What an option is called, what was given for it, and its rule.
+type Named<'a> = (&'a str, &'a Option<String>, Rule);
+
 /// Whether a command that did not come through the grammar is such as it lets through; else what is wrong.
 pub fn check(command: &Command) -> Result<(), String> {
-    let (named, text): (&[(&str, &Option<String>, Rule)], &str) = match command {
+    let (named, text): (&[Named<'_>], &str) = match command {
         Command::Dispatch(Dispatch { agent, model, runner, profile, base, instructions, .. }) => (
             &[
                 ("agent", agent, check_name),

@@ -51,7 +51,7 @@ await play('runner', async (stage) => {
         await page.getByRole('heading', { level: 1 }).waitFor();
         await stage.look(page, `runner-${name.toLowerCase()}`);
     }
-    await page.getByRole('button', { name: 'Forget build-9' }).click();
+    await page.getByRole('button', { name: 'Remove build-9' }).click();
     await page.getByRole('heading', { name: 'Runners', exact: true }).waitFor();
     same(await page.getByRole('link', { name: 'build-9' }).count(), 0, 'runners that were removed');
 });

@@ -176,7 +176,7 @@ async fn what_a_thread_offers_is_what_a_click_would_do() {
 async fn offers(world: &World, number: Number) -> String {
     let context = world.bot().context();
     let repository = world.repository_id().await;
-    let thread = track::db::threads::find(&mut *world.db().read().await.expect("the database"), repository, number)
+    let thread = track::db::threads::find(&mut world.db().read().await.expect("the database"), repository, number)
         .await
         .expect("a row")
         .expect("a thread");

@@ -80,7 +80,8 @@ async fn a_list_of_runs_shows_what_its_filter_says_page_by_page() {
     let runs = all(&mut conn).await;
     let two: Vec<RepositoryId> = vec![RepositoryId(700_000), RepositoryId(700_003)];
     let some = &runs[40];
-    let filters: Vec<(Filter, Box<dyn Fn(&Run) -> bool>)> = vec![
+    type Case<'a> = (Filter, Box<dyn Fn(&Run) -> bool + 'a>);
+    let filters: Vec<Case<'_>> = vec![
         (Filter::default(), Box::new(|_| true)),
         (Filter { within: Some(vec![]), ..Filter::default() }, Box::new(|_| false)),
         (
@@ -248,7 +249,8 @@ async fn the_audit_goes_through_every_decision() {
     let everything = audit::page(&mut conn, &audit::Filter::default(), Turn::Newest, 10_000).await.unwrap().rows;
     assert!(everything.len() > 2_000);
     let some = audit::Filter::default;
-    let filters: [(audit::Filter, fn(&audit::Recorded) -> bool); 4] = [
+    type Case = (audit::Filter, fn(&audit::Recorded) -> bool);
+    let filters: [Case; 4] = [
         (some(), |_| true),
         (audit::Filter { verdict: Some("refused".to_owned()), ..some() }, |one| one.shown.verdict == "refused"),
         (audit::Filter { actor: Some("Mona".to_owned()), reason: Some("queued".to_owned()), ..some() }, |one| {

@@ -286,7 +286,7 @@ async fn a_runner_is_changed_emptied_and_removed_at_a_browser() {
     assert!(words(&refused.text).contains(&format!("has live runs: {}", run.id)), "{}", words(&refused.text));
     let widened = fields(&form, &[]).into_iter().chain(without_prelude(&given.root, "3")).collect::<Vec<_>>();
     assert_eq!(send(&mut browser, edit, &widened).await.location(), "/admin/runners/here?done=changed");
-    let stored = track::db::runners::all(&mut *world.db().read().await.unwrap()).await.unwrap().remove(0);
+    let stored = track::db::runners::all(&mut world.db().read().await.unwrap()).await.unwrap().remove(0);
     assert_eq!((stored.slots, &stored.prelude), (3, &given.prelude));
 
     let reset = "/admin/runners/here/reset";

@@ -230,12 +230,12 @@ async fn what_cannot_be_a_task_is_refused_with_the_reason() {
     world.sim.set_role("elsewhere/lib", MAINTAINER, track::sim::Role::Write).expect("a role");
     repositories::look(world.bot().context()).await.expect("GitHub answers");
     let name = "elsewhere/lib".parse().expect("a name");
-    let other = track::db::repositories::named(&mut *world.db().read().await.expect("the database"), &name).await;
+    let other = track::db::repositories::named(&mut world.db().read().await.expect("the database"), &name).await;
     let other =
         NewTask { repository: other.expect("a row").expect("known").id, ..task(&world, MAINTAINER, true).await };
     let refused = make(&world, &other).await.expect_err("not served");
     assert!(refused.contains("`allow`"), "{refused}");
-    let known = track::db::repositories::all_known(&mut *world.db().read().await.expect("the database")).await;
+    let known = track::db::repositories::all_known(&mut world.db().read().await.expect("the database")).await;
     let known = known.expect("rows").pop().expect("octo/hello stands after elsewhere/lib");
     let traits = known.traits.expect("GitHub was asked");
     assert_eq!((traits.default_branch.as_str(), traits.issues, known.open_threads), ("main", false, 2));

@@ -247,6 +247,8 @@ mod tests {
         assert_eq!((now.items.len(), now.earlier), (10, 20));
         let news = store.since(&mut mark, &mut seen).unwrap();
         assert!(news.gap);
+        // Large ones come one by one.
+        assert_eq!(std::iter::from_fn(|| store.since(&mut mark, &mut seen)).count(), 9);
         // Nothing is put where it would not be in order.
         store.put(vec![item(5, (5, 31), "late")]);
         assert!(store.since(&mut mark, &mut seen).is_none());

@@ -105,7 +105,7 @@ impl Crowd {
     fn thread_of(&self, n: usize, dice: &mut Dice) -> usize {
         let each = self.runs.div_ceil(self.threads);
         // Every thread has its first run in its place; the others wander a little.
-        if n % each == 0 { n / each } else { (n / each).saturating_sub(dice.below(12)) }.min(self.threads - 1)
+        if n.is_multiple_of(each) { n / each } else { (n / each).saturating_sub(dice.below(12)) }.min(self.threads - 1)
     }
 
     fn run(&self, n: usize, threads: &mut [Thread], rows: &mut Rows, dice: &mut Dice, now: Millis) -> Result<()> {

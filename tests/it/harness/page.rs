@@ -34,7 +34,7 @@ pub struct Answer {
 impl Answer {
     /// Where it leads.
     pub fn location(&self) -> &str {
-        self.headers.get(LOCATION).map(|value| value.to_str().unwrap()).unwrap_or_default()
+        self.headers.get(LOCATION).map(|value| value.to_str().expect("an address")).unwrap_or_default()
     }
 
     /// The token of the page's forms.
@@ -77,9 +77,9 @@ impl Browser {
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Response<Incoming> {
         let answer = self.client.request(request).await.expect("the bot answers");
         for cookie in answer.headers().get_all(SET_COOKIE) {
-            let cookie = cookie.to_str().unwrap();
-            let (name, rest) = cookie.split_once('=').unwrap();
-            let value = rest.split(';').next().unwrap();
+            let cookie = cookie.to_str().expect("a cookie");
+            let (name, rest) = cookie.split_once('=').expect("a cookie with a name");
+            let value = rest.split(';').next().unwrap_or_default();
             if cookie.contains("Max-Age=0") {
                 self.cookies.remove(name);
             } else {
@@ -106,7 +106,7 @@ impl Browser {
 
     /// Opens a page, without following where it leads.
     pub async fn get(&mut self, path: &str) -> Answer {
-        let request = self.request(Method::GET, path).body(Full::default()).unwrap();
+        let request = self.request(Method::GET, path).body(Full::default()).expect("a request");
         self.read(request).await
     }
 
@@ -123,7 +123,7 @@ impl Browser {
             .header(ORIGIN, origin)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::from(form))
-            .unwrap();
+            .expect("a request");
         self.read(request).await
     }
 
@@ -141,7 +141,7 @@ impl Browser {
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
-        let answer = self.send(request.body(Full::default()).unwrap()).await;
+        let answer = self.send(request.body(Full::default()).expect("a request")).await;
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()[CONTENT_TYPE], "text/event-stream");
         Stream { body: answer.into_body(), read: String::new() }
