@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use super::fault::Fault;
+use super::lists;
 use super::live::{self, Part};
 use super::person::{Person, Scope};
 use super::view::{Ago, Badge, Elapsed, Frame, Safe, filters, page};
@@ -19,7 +20,7 @@ use crate::db;
 use crate::db::board::{Card, Column, Filter};
 use crate::doctor::{self, Alert};
 use crate::fleet::Fleet;
-use crate::model::{LineState, Millis, Outcome, RepoName, RunId, Status};
+use crate::model::{LineState, Millis, Outcome, RepoName, Repository, RunId, Status};
 use crate::queue;
 
 /// Cards in a column; the rest is counted.
@@ -68,7 +69,7 @@ impl Asked {
 struct BoardPage {
     frame: Frame,
     asked: Asked,
-    repositories: Vec<String>,
+    repositories: Vec<Repository>,
     agents: Vec<String>,
     columns: Safe,
     /// Address of the stream.
@@ -223,12 +224,7 @@ pub(super) async fn show(
     let parts = parts(&admin, &asked, person.scope()).await?;
     let (repositories, agents) = {
         let mut conn = context.db.read().await?;
-        let all = db::repositories::all(&mut conn).await?;
-        let seen = all.into_iter().filter(|repository| person.sees(repository.id));
-        (
-            seen.map(|repository| repository.name.to_string()).collect(),
-            context.config.agent_names().map(str::to_owned).collect(),
-        )
+        (lists::seen(&mut conn, &person).await?, context.config.agent_names().map(str::to_owned).collect())
     };
     let (version, columns) = (live::version(&parts), Safe(parts[0].html.to_string()));
     let query = serde_urlencoded::to_string(&asked).unwrap_or_default();

@@ -59,10 +59,7 @@ pub(super) async fn show_reset(
     person: Person,
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
-    if Fleet::of(admin.context()).is_from_file(&name) {
-        return Ok(one::elsewhere(&name));
-    }
-    Ok(page(&leave(&admin, &person, &name, true, None).await?))
+    show(&admin, &person, &name, true).await
 }
 
 /// `GET /admin/runners/{name}/remove`.
@@ -71,10 +68,14 @@ pub(super) async fn show_remove(
     person: Person,
     Path(name): Path<String>,
 ) -> Result<Response, Fault> {
-    if Fleet::of(admin.context()).is_from_file(&name) {
-        return Ok(one::elsewhere(&name));
+    show(&admin, &person, &name, false).await
+}
+
+async fn show(admin: &Admin, person: &Person, name: &str, is_reset: bool) -> Result<Response, Fault> {
+    if Fleet::of(admin.context()).is_from_file(name) {
+        return Ok(one::elsewhere(name));
     }
-    Ok(page(&leave(&admin, &person, &name, false, None).await?))
+    Ok(page(&leave(admin, person, name, is_reset, None).await?))
 }
 
 /// `POST /admin/runners/{name}/reset`.
