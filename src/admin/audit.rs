@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,11 @@ impl Asked {
         })
     }
 
+    /// Whether it shows another page than the newest.
+    fn is_turned(&self) -> bool {
+        !self.older.is_empty() || !self.newer.is_empty()
+    }
+
     fn is_filtered(&self) -> bool {
         !lists::query(self).is_empty()
     }
@@ -57,6 +63,8 @@ impl Asked {
 #[template(path = "audit.html")]
 struct AuditPage {
     frame: Frame,
+    /// Address of its stream.
+    live: Option<String>,
     asked: Asked,
     repositories: Vec<Repository>,
     records: Vec<Recorded>,
@@ -70,11 +78,23 @@ impl AuditPage {
 }
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.get(Access::Admin, PATH, show)
+    routes.get(Access::Admin, PATH, show).get(Access::Admin, "/admin/audit/live", watch)
+}
+
+/// `GET /admin/audit/live`.
+async fn watch(
+    State(admin): State<Admin>,
+    person: Person,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+    Query(since): Query<lists::Since>,
+) -> Result<Response, Fault> {
+    lists::watch((admin, person, headers), (PATH, asked), since, show).await
 }
 
 /// `GET /admin/audit`.
 async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<Asked>) -> Result<Response, Fault> {
+    let live = lists::address(&admin, PATH, &asked, asked.is_turned());
     let mut conn = admin.context().db.read().await?;
     let repositories = lists::seen(&mut conn, &person).await?;
     let filter = asked.filter(&repositories)?;
@@ -83,5 +103,5 @@ async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<As
     drop(conn);
     let ways = Ways::of(PATH, &asked, &found, Recorded::key);
     let frame = Frame::new(&admin, Some(&person), "Audit", "Audit");
-    Ok(page(&AuditPage { frame, asked, repositories, records: found.rows, ways }))
+    Ok(page(&AuditPage { frame, live, asked, repositories, records: found.rows, ways }))
 }

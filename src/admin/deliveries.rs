@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,11 @@ impl Asked {
         })
     }
 
+    /// Whether it shows another page than the newest.
+    fn is_turned(&self) -> bool {
+        !self.older.is_empty() || !self.newer.is_empty()
+    }
+
     fn is_filtered(&self) -> bool {
         !lists::query(self).is_empty()
     }
@@ -118,6 +124,8 @@ impl Row {
 #[template(path = "deliveries.html")]
 struct DeliveriesPage {
     frame: Frame,
+    /// Address of its stream.
+    live: Option<String>,
     asked: Asked,
     repositories: Vec<Repository>,
     rows: Vec<Row>,
@@ -180,15 +188,27 @@ pub(super) fn colour(verdict: &str) -> &'static str {
 }
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.get(Access::Admin, PATH, show).get(Access::Admin, "/admin/deliveries/{delivery}", one).get(
-        Access::Admin,
-        "/admin/deliveries/{delivery}/payload",
-        payload,
-    )
+    routes
+        .get(Access::Admin, PATH, show)
+        .get(Access::Admin, "/admin/deliveries/live", watch)
+        .get(Access::Admin, "/admin/deliveries/{delivery}", one)
+        .get(Access::Admin, "/admin/deliveries/{delivery}/payload", payload)
+}
+
+/// `GET /admin/deliveries/live`.
+async fn watch(
+    State(admin): State<Admin>,
+    person: Person,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+    Query(since): Query<lists::Since>,
+) -> Result<Response, Fault> {
+    lists::watch((admin, person, headers), (PATH, asked), since, show).await
 }
 
 /// `GET /admin/deliveries`.
 async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<Asked>) -> Result<Response, Fault> {
+    let live = lists::address(&admin, PATH, &asked, asked.is_turned());
     let mut conn = admin.context().db.read().await?;
     let repositories = lists::seen(&mut conn, &person).await?;
     let filter = asked.filter(&repositories)?;
@@ -201,7 +221,7 @@ async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<As
     let ways = Ways::of(PATH, &asked, &found, Listed::key);
     let rows = rows(found.rows, decisions, &repositories);
     let frame = Frame::new(&admin, Some(&person), "Deliveries", "Deliveries");
-    Ok(page(&DeliveriesPage { frame, asked, repositories, rows, ways, waiting, failing }))
+    Ok(page(&DeliveriesPage { frame, live, asked, repositories, rows, ways, waiting, failing }))
 }
 
 /// `GET /admin/deliveries/{delivery}`, by its place in the inbox or by GitHub's id.

@@ -1,10 +1,16 @@
 //! What the lists have in common: filters that stand in the address, and pages that begin behind a row.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::Serialize;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
 
+use super::Admin;
 use super::fault::Fault;
+use super::live;
 use super::person::{Person, Scope};
 use super::sums::DAY;
 use crate::db::{self, Conn, Turn};
@@ -128,6 +134,38 @@ impl Ways {
 pub fn query(asked: &impl Serialize) -> String {
     let fields = serde_urlencoded::to_string(asked).unwrap_or_default();
     fields.split('&').filter(|field| !field.ends_with('=')).collect::<Vec<_>>().join("&")
+}
+
+/// How many commits there had been when the page was made whose stream is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Since {
+    pub(super) c: Option<u64>,
+}
+
+/// The stream of a list: its page is made anew by the handler that shows it.
+pub(super) async fn watch<Q, F, Fut>(
+    (admin, person, headers): (Admin, Person, HeaderMap),
+    (path, asked): (&str, Q),
+    since: Since,
+    show: F,
+) -> Result<Response, Fault>
+where
+    Q: Serialize + Clone + Send + Sync + 'static,
+    F: Fn(State<Admin>, Person, Query<Q>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, Fault>> + Send + 'static,
+{
+    let key = format!("{path} {} {}", query(&asked), person.view_key());
+    let of = admin.clone();
+    let again: live::Again = Arc::new(move || Box::pin(show(State(of.clone()), person.clone(), Query(asked.clone()))));
+    live::of_page(&admin, key, &headers, since.c, again).await
+}
+
+/// Where the newest page of a list is watched; older ones do not change. Asked for before the tables are read: what is committed between comes
+/// with the stream.
+pub(super) fn address(admin: &Admin, path: &str, asked: &impl Serialize, turned: bool) -> Option<String> {
+    let commits = *admin.context().db.commits().borrow();
+    (!turned).then(|| format!("{path}/live?c={commits}&{}", query(asked)))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::body::to_bytes;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
@@ -99,6 +100,36 @@ impl Hub {
     }
 }
 
+/// Between these a page says what of it changes, where it is not made of parts.
+const MARKS: (&str, &str) = ("<!--live-->", "<!--/live-->");
+/// Stands for the version of whatever is there when a stream begins.
+const NOW: &str = "now";
+
+/// Makes a whole page once more.
+pub type Again = Arc<dyn Fn() -> BoxFuture<'static, Result<Response, Fault>> + Send + Sync>;
+
+/// The stream of a page that is not made of parts: what stands between its marks is the part `list`. `commits` is how many there had
+/// been when the page was made.
+pub async fn of_page(
+    admin: &Admin,
+    key: String,
+    headers: &HeaderMap,
+    commits: Option<u64>,
+    again: Again,
+) -> Result<Response, Fault> {
+    let make: Make = Arc::new(move || {
+        let again = again.clone();
+        Box::pin(async move {
+            let page = to_bytes(again().await?.into_body(), usize::MAX).await.map_err(anyhow::Error::from)?;
+            let page = String::from_utf8_lossy(&page);
+            let marked = page.split(MARKS.0).nth(1).and_then(|rest| rest.split(MARKS.1).next());
+            Ok(vec![Part::new("list", marked.unwrap_or_default().to_owned())])
+        })
+    });
+    let is_new = commits == Some(*admin.context().db.commits().borrow());
+    stream(admin, key, headers, is_new.then_some(NOW), make).await
+}
+
 /// The stream of a page: `key` names the page and what of it depends on who looks ([`super::person::Person::view_key`]).
 pub async fn stream(
     admin: &Admin,
@@ -130,8 +161,11 @@ pub async fn stream(
         }
     };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).or(shown);
-    let has: Vec<u32> =
-        last.unwrap_or_default().split('.').map(|hash| u32::from_str_radix(hash, 16).unwrap_or(0)).collect();
+    let has: Vec<u32> = if last == Some(NOW) {
+        watching.borrow().iter().map(|part| part.hash).collect()
+    } else {
+        last.unwrap_or_default().split('.').map(|hash| u32::from_str_radix(hash, 16).unwrap_or(0)).collect()
+    };
     Ok(events(admin, changes(watching, has)))
 }
 

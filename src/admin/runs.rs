@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,11 @@ impl Asked {
         })
     }
 
+    /// Whether it shows another page than the newest.
+    fn is_turned(&self) -> bool {
+        !self.older.is_empty() || !self.newer.is_empty()
+    }
+
     fn is_filtered(&self) -> bool {
         !lists::query(self).is_empty()
     }
@@ -61,6 +67,8 @@ impl Asked {
 #[template(path = "runs.html")]
 struct RunsPage {
     frame: Frame,
+    /// Address of its stream.
+    live: Option<String>,
     asked: Asked,
     repositories: Vec<Repository>,
     agents: Vec<String>,
@@ -125,11 +133,23 @@ fn review_link<'a>(run: &'a Listed, github: &str) -> Option<&'a str> {
 }
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.get(Access::SignedIn, PATH, show)
+    routes.get(Access::SignedIn, PATH, show).get(Access::SignedIn, "/admin/runs/live", watch)
+}
+
+/// `GET /admin/runs/live`.
+async fn watch(
+    State(admin): State<Admin>,
+    person: Person,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+    Query(since): Query<lists::Since>,
+) -> Result<Response, Fault> {
+    lists::watch((admin, person, headers), (PATH, asked), since, show).await
 }
 
 /// `GET /admin/runs`.
 async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<Asked>) -> Result<Response, Fault> {
+    let live = lists::address(&admin, PATH, &asked, asked.is_turned());
     let context = admin.context();
     let mut conn = context.db.read().await?;
     let repositories = lists::seen(&mut conn, &person).await?;
@@ -140,6 +160,7 @@ async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<As
     let ways = Ways::of(PATH, &asked, &found, Listed::key);
     Ok(page(&RunsPage {
         frame: Frame::new(&admin, Some(&person), "Runs", "Runs"),
+        live,
         asked,
         repositories,
         agents: context.config.agent_names().map(str::to_owned).collect(),

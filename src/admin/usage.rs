@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use askama::Template;
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
@@ -154,6 +155,8 @@ struct Row {
 #[template(path = "usage.html")]
 struct UsagePage {
     frame: Frame,
+    /// Address of its stream.
+    live: Option<String>,
     asked: Asked,
     period: (Millis, Millis),
     repositories: Vec<Repository>,
@@ -248,11 +251,27 @@ fn dollars(micro: i64) -> f64 {
 }
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.get(Access::SignedIn, PATH, show).get(Access::SignedIn, "/admin/usage.csv", download::csv)
+    routes.get(Access::SignedIn, PATH, show).get(Access::SignedIn, "/admin/usage/live", watch).get(
+        Access::SignedIn,
+        "/admin/usage.csv",
+        download::csv,
+    )
+}
+
+/// `GET /admin/usage/live`.
+async fn watch(
+    State(admin): State<Admin>,
+    person: Person,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+    Query(since): Query<lists::Since>,
+) -> Result<Response, Fault> {
+    lists::watch((admin, person, headers), (PATH, asked), since, show).await
 }
 
 /// `GET /admin/usage`.
 async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<Asked>) -> Result<Response, Fault> {
+    let live = lists::address(&admin, PATH, &asked, false);
     let context = admin.context();
     let mut conn = context.db.read().await?;
     let repositories = lists::seen(&mut conn, &person).await?;
@@ -266,6 +285,7 @@ async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<As
     let tables = kinds.map(|by| table(by, &asked, &spent, &repositories, (&logins, &days))).collect();
     Ok(page(&UsagePage {
         frame: Frame::new(&admin, Some(&person), "Usage", "Usage"),
+        live,
         period: filter.period,
         repositories,
         agents: context.config.agent_names().map(str::to_owned).collect(),

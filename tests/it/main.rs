@@ -30,6 +30,7 @@ mod page_access;
 mod page_board;
 mod page_health;
 mod page_lists;
+mod page_lists_live;
 mod page_repositories;
 mod page_review;
 mod page_run;
