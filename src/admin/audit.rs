@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
@@ -78,18 +77,7 @@ impl AuditPage {
 }
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.get(Access::Admin, PATH, show).get(Access::Admin, "/admin/audit/live", watch)
-}
-
-/// `GET /admin/audit/live`.
-async fn watch(
-    State(admin): State<Admin>,
-    person: Person,
-    headers: HeaderMap,
-    Query(asked): Query<Asked>,
-    Query(since): Query<lists::Since>,
-) -> Result<Response, Fault> {
-    lists::watch((admin, person, headers), (PATH, asked), since, show).await
+    routes.get(Access::Admin, PATH, show).get(Access::Admin, "/admin/audit/live", lists::watch(PATH, show))
 }
 
 /// `GET /admin/audit`.

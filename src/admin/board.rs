@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use super::fault::Fault;
+use super::health;
 use super::lists;
 use super::live::{self, Part};
 use super::person::{Person, Scope};
@@ -18,8 +19,7 @@ use super::view::{Ago, Badge, Elapsed, Frame, Safe, filters, page};
 use crate::context::Context;
 use crate::db;
 use crate::db::board::{Card, Column, Filter};
-use crate::doctor::{self, Alert};
-use crate::fleet::Fleet;
+use crate::doctor::Alert;
 use crate::model::{LineState, Millis, Outcome, RepoName, Repository, RunId, Status};
 use crate::queue;
 
@@ -197,7 +197,7 @@ async fn columns(admin: &Admin, asked: &Asked, scope: &Scope) -> Result<Columns,
         column.cards.push(card.clone());
     }
     let alerts = match scope {
-        Scope::All => doctor::alerts(&Fleet::of(context).parts()).await?,
+        Scope::All => health::alerts(admin).await?,
         Scope::Only(_) => Vec::new(),
     };
     Ok(Columns {

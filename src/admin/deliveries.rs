@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
@@ -190,20 +189,9 @@ pub(super) fn colour(verdict: &str) -> &'static str {
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
         .get(Access::Admin, PATH, show)
-        .get(Access::Admin, "/admin/deliveries/live", watch)
+        .get(Access::Admin, "/admin/deliveries/live", lists::watch(PATH, show))
         .get(Access::Admin, "/admin/deliveries/{delivery}", one)
         .get(Access::Admin, "/admin/deliveries/{delivery}/payload", payload)
-}
-
-/// `GET /admin/deliveries/live`.
-async fn watch(
-    State(admin): State<Admin>,
-    person: Person,
-    headers: HeaderMap,
-    Query(asked): Query<Asked>,
-    Query(since): Query<lists::Since>,
-) -> Result<Response, Fault> {
-    lists::watch((admin, person, headers), (PATH, asked), since, show).await
 }
 
 /// `GET /admin/deliveries`.

@@ -29,7 +29,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 }
 
 /// What needs an operator now; no page is slow for it.
-pub async fn alerts(admin: &Admin) -> Result<Vec<Alert>, Fault> {
+pub(super) async fn alerts(admin: &Admin) -> Result<Vec<Alert>, Fault> {
     Ok(doctor::alerts(&Fleet::of(admin.context()).parts()).await?)
 }
 

@@ -143,22 +143,25 @@ pub(super) struct Since {
     pub(super) c: Option<u64>,
 }
 
-/// The stream of a list: its page is made anew by the handler that shows it.
-pub(super) async fn watch<Q, F, Fut>(
-    (admin, person, headers): (Admin, Person, HeaderMap),
-    (path, asked): (&str, Q),
-    since: Since,
+/// The handler of a list's stream: its page is made anew by the handler that shows it.
+pub(super) fn watch<Q, F, Fut>(
+    path: &'static str,
     show: F,
-) -> Result<Response, Fault>
+) -> impl Fn(State<Admin>, Person, HeaderMap, Query<Q>, Query<Since>) -> live::Answer + Clone
 where
     Q: Serialize + Clone + Send + Sync + 'static,
-    F: Fn(State<Admin>, Person, Query<Q>) -> Fut + Send + Sync + 'static,
+    F: Fn(State<Admin>, Person, Query<Q>) -> Fut + Copy + Send + Sync + 'static,
     Fut: Future<Output = Result<Response, Fault>> + Send + 'static,
 {
-    let key = format!("{path} {} {}", query(&asked), person.view_key());
-    let of = admin.clone();
-    let again: live::Again = Arc::new(move || Box::pin(show(State(of.clone()), person.clone(), Query(asked.clone()))));
-    live::of_page(&admin, key, &headers, since.c, again).await
+    move |State(admin), person, headers, Query(asked), Query(since)| {
+        Box::pin(async move {
+            let key = format!("{path} {} {}", query(&asked), person.view_key());
+            let of = admin.clone();
+            let again: live::Again =
+                Arc::new(move || Box::pin(show(State(of.clone()), person.clone(), Query(asked.clone()))));
+            live::of_page(&admin, key, &headers, since.c, again).await
+        })
+    }
 }
 
 /// Where the newest page of a list is watched; older ones do not change. Asked for before the tables are read: what is committed between comes

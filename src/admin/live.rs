@@ -88,16 +88,6 @@ impl Hub {
     fn topics(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Parts>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// How many topics somebody watches.
-    pub fn len(&self) -> usize {
-        self.topics().len()
-    }
-
-    /// Whether nobody watches anything.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 /// Between these a page says what of it changes, where it is not made of parts.
@@ -105,8 +95,10 @@ const MARKS: (&str, &str) = ("<!--live-->", "<!--/live-->");
 /// Stands for the version of whatever is there when a stream begins.
 const NOW: &str = "now";
 
+/// What a handler comes to.
+pub type Answer = BoxFuture<'static, Result<Response, Fault>>;
 /// Makes a whole page once more.
-pub type Again = Arc<dyn Fn() -> BoxFuture<'static, Result<Response, Fault>> + Send + Sync>;
+pub type Again = Arc<dyn Fn() -> Answer + Send + Sync>;
 
 /// The stream of a page that is not made of parts: what stands between its marks is the part `list`. `commits` is how many there had
 /// been when the page was made.

@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
@@ -133,18 +132,7 @@ fn review_link<'a>(run: &'a Listed, github: &str) -> Option<&'a str> {
 }
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.get(Access::SignedIn, PATH, show).get(Access::SignedIn, "/admin/runs/live", watch)
-}
-
-/// `GET /admin/runs/live`.
-async fn watch(
-    State(admin): State<Admin>,
-    person: Person,
-    headers: HeaderMap,
-    Query(asked): Query<Asked>,
-    Query(since): Query<lists::Since>,
-) -> Result<Response, Fault> {
-    lists::watch((admin, person, headers), (PATH, asked), since, show).await
+    routes.get(Access::SignedIn, PATH, show).get(Access::SignedIn, "/admin/runs/live", lists::watch(PATH, show))
 }
 
 /// `GET /admin/runs`.

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
@@ -251,22 +250,11 @@ fn dollars(micro: i64) -> f64 {
 }
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.get(Access::SignedIn, PATH, show).get(Access::SignedIn, "/admin/usage/live", watch).get(
+    routes.get(Access::SignedIn, PATH, show).get(Access::SignedIn, "/admin/usage/live", lists::watch(PATH, show)).get(
         Access::SignedIn,
         "/admin/usage.csv",
         download::csv,
     )
-}
-
-/// `GET /admin/usage/live`.
-async fn watch(
-    State(admin): State<Admin>,
-    person: Person,
-    headers: HeaderMap,
-    Query(asked): Query<Asked>,
-    Query(since): Query<lists::Since>,
-) -> Result<Response, Fault> {
-    lists::watch((admin, person, headers), (PATH, asked), since, show).await
 }
 
 /// `GET /admin/usage`.

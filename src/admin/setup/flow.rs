@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use secrecy::SecretString;
 use tokio::sync::{mpsc, oneshot};
 
-use super::gate::{self, Gate};
+use super::super::sign_in::secret;
+use super::gate::Gate;
 use super::wish::Wish;
 use crate::config::app_env::{self, StoredApp};
 use crate::config::{Config, GitHubConfig, MIN_WEBHOOK_SECRET_BYTES, SignInConfig};
@@ -115,7 +116,7 @@ impl Setup {
 
     /// Somebody is sent to GitHub with a wish; gives the state that they have to come back with.
     pub(super) fn begin(&self, wish: Wish) -> String {
-        let state = gate::random();
+        let state = secret();
         let until = self.now() + BEGUN_FOR;
         self.progress().begun = Some(Begun { wish, state: state.clone(), until });
         state
@@ -181,7 +182,7 @@ impl Setup {
         };
         let (webhook_secret, is_ours) = match created.webhook_secret {
             Some(secret) => (secret, false),
-            None => (SecretString::from(gate::random()), true),
+            None => (SecretString::from(secret()), true),
         };
         let app = StoredApp {
             app_id: created.id,

@@ -4,6 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
+use super::super::sign_in::secret;
+
 /// A secret that is compared by what it hashes to, so that neither memory nor time tells of it.
 type Hashed = [u8; 32];
 
@@ -29,7 +31,7 @@ pub enum Admitted {
 impl Gate {
     /// A gate, and the token that opens it.
     pub fn new() -> (Self, String) {
-        let token = random();
+        let token = secret();
         (Self { token: hashed(&token), browser: Mutex::default() }, token)
     }
 
@@ -47,15 +49,10 @@ impl Gate {
         if browser.is_some() {
             return Admitted::Used;
         }
-        let keeps = random();
+        let keeps = secret();
         *browser = Some(hashed(&keeps));
         Admitted::With(keeps)
     }
-}
-
-/// 256 random bits, fit for addresses.
-pub fn random() -> String {
-    hex::encode(rand::random::<[u8; 32]>())
 }
 
 fn hashed(secret: &str) -> Hashed {
