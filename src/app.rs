@@ -282,6 +282,8 @@ impl Base {
         let db = Db::open(&config.database_url).await?;
         let mut tx = db.begin().await?;
         let instance = db::settings::instance(&mut tx).await?;
+        // Now rather than with the first sweep, which comes later, or much later if GitHub is down.
+        db::settings::begin(&mut tx, clock.now()).await?;
         let epoch = i64::try_from(db::settings::next_epoch(&mut tx).await?)?;
         let stored = db::runners::all(&mut tx).await?;
         let drained = db::drains::all(&mut tx).await?;

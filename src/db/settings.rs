@@ -1,8 +1,10 @@
 //! Small facts about this instance that must survive a restart.
 
+use anyhow::Context as _;
 use sqlx::Row as _;
 
 use super::Conn;
+use crate::model::Millis;
 
 /// The value under `key`.
 pub async fn get(conn: &mut Conn, key: &str) -> sqlx::Result<Option<String>> {
@@ -30,6 +32,20 @@ pub async fn instance(conn: &mut Conn) -> sqlx::Result<String> {
     let instance = ulid::Ulid::new().to_string().to_lowercase();
     set(conn, "instance", &instance).await?;
     Ok(instance)
+}
+
+/// Notes that this instance began, unless it began before.
+pub async fn begin(conn: &mut Conn, now: Millis) -> sqlx::Result<()> {
+    match get(conn, "began_at").await? {
+        Some(_) => Ok(()),
+        None => set(conn, "began_at", &now.to_string()).await,
+    }
+}
+
+/// When this instance began, by its own clock.
+pub async fn began_at(conn: &mut Conn) -> anyhow::Result<Millis> {
+    let began = get(conn, "began_at").await?.context("the instance never began")?;
+    Ok(began.parse()?)
 }
 
 /// Counts the starts of the bot; the number fences off what an earlier start may still be doing.

@@ -24,6 +24,8 @@ use crate::model::Millis;
 const EVERY: Duration = Duration::from_secs(60);
 /// How far behind the last sweep the next one begins: deliveries appear in the log a little late.
 const OVERLAP: Millis = 10 * 60_000;
+/// What the difference between GitHub's clock and ours may be off by: its answers tell whole seconds.
+const ROUNDING: Millis = 2_000;
 /// GitHub keeps its log this long at most.
 const LOG_KEPT: Millis = 7 * 24 * 3_600_000;
 /// Pages read in one sweep; the next one goes on where it stopped.
@@ -66,9 +68,10 @@ pub async fn work(context: Arc<Context>) {
 
 /// One sweep; answers how many deliveries were missing.
 pub async fn sweep(context: &Context) -> Result<u64> {
-    let (stored, walk) = {
+    let (began, stored, walk) = {
         let mut conn = context.db.read().await?;
-        (db::settings::get(&mut conn, WATERMARK).await?, db::settings::get(&mut conn, WALK).await?)
+        let began = db::settings::began_at(&mut conn).await?;
+        (began, db::settings::get(&mut conn, WATERMARK).await?, db::settings::get(&mut conn, WALK).await?)
     };
     let stored = stored.map(|text| text.parse::<Millis>()).transpose()?;
     let walk: Option<Walk> = walk.as_deref().map(serde_json::from_str).transpose()?.flatten();
@@ -84,14 +87,11 @@ pub async fn sweep(context: &Context) -> Result<u64> {
     };
     // GitHub's answer tells what time it is there.
     let now = context.github.github_now();
-    let mut walk = match (walk, stored) {
-        (Some(walk), _) => walk,
-        (None, Some(until)) => {
-            Walk { since: (until - OVERLAP).max(now - LOG_KEPT), began: now, failed: false, cursor: None }
-        }
+    let mut walk = walk.unwrap_or_else(|| {
         // What was sent before this instance existed was meant for nobody.
-        (None, None) => return write(context, None, Some(now)).await.map(|()| 0),
-    };
+        let since = stored.map_or(began + context.github.skew() - ROUNDING, |until| until - OVERLAP);
+        Walk { since: since.max(now - LOG_KEPT), began: now, failed: false, cursor: None }
+    });
     let mut missing = Vec::new();
     for pages in 1.. {
         let old = page.deliveries.iter().any(|delivery| delivery.delivered_at < walk.since);

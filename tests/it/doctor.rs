@@ -38,6 +38,9 @@ async fn a_doctor_asks_github_and_the_running_bot() {
     assert!(finding(&findings, "local-1: sandbox").0 && finding(&findings, "local-1: agent scripted").0);
     assert!(finding(&findings, "sign-in").1.contains("track login-link"), "{findings:#?}");
 
+    // GitHub's clock is known to half a second: what is sent next is later than what came by more than that.
+    let came = world.sim.deliveries().iter().map(|delivery| delivery.delivered_at).max().expect("deliveries");
+    world.until("a second later", async || world.clock.now() > came + 1_000).await;
     // Webhooks lead nowhere: GitHub says so, and what happens is found by asking.
     world.sim.set_webhook_url(Some("http://127.0.0.1:9/webhooks/github"));
     world.issue("Say hello once more", "").await;

@@ -22,7 +22,7 @@ impl World {
         format!("http://{}/webhooks/github", self.bot().address())
     }
 
-    /// Sweeps until something is found: the first sweep of a bot only notes the time.
+    /// Sweeps until so many are found: the bot's own sweep may have another look first.
     async fn sweep(&self, found: u64) {
         let mut sum = 0;
         self.until("a sweep that finds", async || {
@@ -33,8 +33,13 @@ impl World {
         assert_eq!(sum, found);
     }
 
-    /// What is sent meanwhile reaches nobody; answers it.
+    /// What is sent meanwhile reaches nobody; answers it. The bot's own first sweep is over by then.
     async fn lose(&self, acts: impl AsyncFnOnce()) -> Vec<DeliveryRecord> {
+        self.until("the first sweep", async || {
+            let mut conn = self.db().read().await.unwrap();
+            track::db::settings::get(&mut conn, "swept_until").await.unwrap().is_some()
+        })
+        .await;
         self.sim.set_webhook_url(Some(NOWHERE));
         acts().await;
         self.sim.settled().await;
@@ -55,10 +60,7 @@ async fn a_delivery_that_never_came_is_found_by_the_next_sweep_and_counts_once()
     let world = World::new().await;
     let issue = world.issue("Say hello", "Please.").await;
     world.settle().await;
-    world.sim.set_webhook_url(Some(NOWHERE));
-    world.label(issue, "track").await;
-    world.sim.settled().await;
-    world.sim.set_webhook_url(Some(&world.here()));
+    world.lose(async || world.label(issue, "track").await).await;
     world.sweep(1).await;
     world.settle().await;
     assert_eq!(world.runs().await.len(), 1);
@@ -75,6 +77,31 @@ async fn a_delivery_that_never_came_is_found_by_the_next_sweep_and_counts_once()
     assert_eq!(world.said(issue).len(), 1);
     let last = world.sim.deliveries().pop().unwrap();
     assert_eq!((last.redelivery, last.status_code), (true, 202));
+}
+
+// F13: GitHub was down when the bot began, or the bot was stopped before its first sweep was over.
+#[tokio::test]
+async fn what_is_lost_before_the_first_sweep_is_found_too() {
+    let mut world = World::new().await;
+    let (earlier, later) = (world.issue("One", "").await, world.issue("Two", "").await);
+    world.settle().await;
+    world.stop().await;
+    let db = track::db::Db::open(&world.config.database_url).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    sqlx::query("delete from setting where key = 'swept_until'").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    db.close().await;
+    // What was sent before there was a bot was meant for nobody.
+    world.clock.advance(-3_600_000);
+    world.label(earlier, "track").await;
+    world.sim.settled().await;
+    world.clock.advance(3_600_000);
+    world.label(later, "track").await;
+    world.sim.settled().await;
+    world.start().await;
+    world.until("the run", async || !world.runs().await.is_empty()).await;
+    world.settle().await;
+    assert_eq!((world.said(earlier).len(), world.said(later).len()), (0, 1));
 }
 
 // F13
@@ -113,12 +140,11 @@ async fn a_delivery_that_github_cannot_show_keeps_no_other_from_us() {
     let world = World::new().await;
     let (first, second) = (world.issue("One", "").await, world.issue("Two", "").await);
     world.settle().await;
-    world.sim.set_webhook_url(Some(NOWHERE));
-    world.label(first, "track").await;
-    world.label(second, "track").await;
-    world.sim.settled().await;
-    world.sim.set_webhook_url(Some(&world.here()));
-    let lost: Vec<_> = world.sim.deliveries().into_iter().filter(|lost| lost.status_code == 502).collect();
+    let lost = world.lose(async || {
+        world.label(first, "track").await;
+        world.label(second, "track").await;
+    });
+    let lost = lost.await;
     let shown = format!("/app/hook/deliveries/{}", lost[0].id);
     let broken = Fault::Status { code: 422, headers: Vec::new(), body: r#"{"message":"no"}"#.to_owned() };
     world.fault(usize::MAX, move |request| request.path == shown, broken);

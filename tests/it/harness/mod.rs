@@ -476,9 +476,14 @@ impl World {
                 out.push_str(&format!("{report:#?}\n"));
             }
         }
+        for delivery in self.sim.deliveries().iter().rev().take(5) {
+            let (event, action) = (&delivery.event, delivery.action.as_deref().unwrap_or_default());
+            out.push_str(&format!("{event} {action} at {}: {}\n", delivery.delivered_at, delivery.status_code));
+        }
         for request in self.sim.journal().iter().rev().take(15) {
             out.push_str(&format!("{} {} -> {}\n", request.method, request.path, request.status));
         }
+        out.push_str(&self.serve_log());
         out
     }
 }
