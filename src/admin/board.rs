@@ -18,7 +18,7 @@ use super::person::{Person, Scope};
 use super::view::{Ago, Badge, Elapsed, Frame, Safe, filters, page};
 use crate::context::Context;
 use crate::db;
-use crate::db::board::{Card, Column, Filter};
+use crate::db::board::{Card, Column, Filter, Work};
 use crate::doctor::Alert;
 use crate::model::{LineState, Millis, Outcome, RepoName, Repository, RunId, Status};
 use crate::queue;
@@ -104,14 +104,14 @@ impl Shown {
         self.count - self.cards.len() as i64
     }
 
-    fn place(&self, card: &Card) -> Option<usize> {
-        self.queue.iter().position(|run| *run == card.run).map(|at| at + 1)
+    fn place(&self, work: &Work) -> Option<usize> {
+        self.queue.iter().position(|run| *run == work.run).map(|at| at + 1)
     }
 }
 
 impl Columns {
-    fn badge(card: &Card) -> Badge {
-        Badge { status: card.status, outcome: card.outcome }
+    fn badge(work: &Work) -> Badge {
+        Badge { status: work.status, outcome: work.outcome }
     }
 
     fn needs_you(card: &Card) -> Option<&'static str> {
@@ -133,14 +133,15 @@ impl Columns {
 
 /// Why a card wants a person, if it does.
 fn wants(card: &Card) -> Option<&'static str> {
-    match (card.column, card.status, card.outcome) {
-        _ if card.unreachable_since.is_some() && card.status != Status::Done => Some("its runner does not answer"),
+    let work = card.work.as_ref()?;
+    match (card.column, work.status, work.outcome) {
+        _ if work.unreachable_since.is_some() && work.status != Status::Done => Some("its runner does not answer"),
         (Column::Done, ..) | (_, Status::Queued | Status::Preparing | Status::Running | Status::Publishing, _) => None,
         (_, _, Some(Outcome::Blocked)) => Some("the agent is blocked"),
         (_, _, Some(Outcome::Failed)) => Some("the run failed"),
         (_, _, Some(Outcome::TimedOut)) => Some("the run took too long"),
         (_, _, Some(Outcome::Lost)) => Some("the run is lost"),
-        _ if card.asks => Some("the agent asks you something"),
+        _ if work.asks => Some("the agent asks you something"),
         (Column::Review, ..) if matches!(card.pull, Some((_, LineState::Open))) => Some("review the pull request"),
         _ => None,
     }

@@ -236,4 +236,16 @@ async fn a_task_is_written_on_the_page() {
     assert!(closed.contains("Open the task again") && closed.contains("This is closed. Reopen it first"), "{closed}");
     assert_eq!(page.submit(&path, &format!("{path}/reopen"), &[]).await.status, StatusCode::SEE_OTHER);
     assert!(words(&page.get(&path).await.text).contains("Close the task"));
+
+    // One that is to wait is on the board, too, and is found by its words.
+    let new = page.get("/admin/new").await;
+    let (token, key) =
+        (new.between("name=\"csrf\" value=\"", "\"").unwrap(), new.between("name=\"key\" value=\"", "\"").unwrap());
+    let later =
+        [("csrf", token), ("key", key), ("repository", &repository), ("title", "Say goodbye"), ("kind", "private")];
+    assert_eq!(page.post("/admin/new", &later).await.status, StatusCode::SEE_OTHER);
+    let board = words(&page.get("/admin?q=goodBYE").await.text);
+    let card = "Backlog 1 Say goodbye octo/hello · private not started just now Claimed 0";
+    assert!(board.contains(card), "{board}");
+    assert!(!words(&page.get("/admin?q=hello").await.text).contains("Say goodbye"));
 }
