@@ -217,7 +217,7 @@ fn changes(watching: watch::Receiver<Parts>, has: Vec<u32>) -> impl Stream<Item 
                 let part = &parts[at];
                 has[at] = part.hash;
                 let id: Vec<String> = has.iter().map(|hash| format!("{hash:08x}")).collect();
-                let event = Event::default().event(part.name).id(id.join(".")).data(&*part.html);
+                let event = event(part.name, &part.html).id(id.join("."));
                 // There may be more new parts, so the next look is at the same state.
                 watching.mark_changed();
                 return Some((event, (watching, has)));
@@ -227,6 +227,11 @@ fn changes(watching: watch::Receiver<Parts>, has: Vec<u32>) -> impl Stream<Item 
             }
         }
     })
+}
+
+/// The event that puts a part in its place. An event without data is dispatched to nobody, so an empty part is a comment.
+pub fn event(name: &str, html: &str) -> Event {
+    Event::default().event(name).data(if html.is_empty() { "<!-- nothing -->" } else { html })
 }
 
 /// Sends events until they end, the bot stops, or the browser has to come back.

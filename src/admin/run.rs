@@ -28,14 +28,14 @@ use crate::db::lines::Line;
 use crate::db::runs::Run;
 use crate::db::threads::Thread;
 use crate::inbox::by_hand;
-use crate::model::{Kind, Outcome, Repository, RunId, Status, uuid};
+use crate::model::{Kind, Repository, RunId, uuid};
 use crate::run::feed::{self, Feeds, Now};
 use crate::run::snapshot;
 use crate::trigger::command::Command;
 
 use given::GivenView;
 use result::ResultView;
-use state::StateView;
+use state::{ActionView, StateView};
 
 /// Steps that a page shows; links lead to the others.
 const STEPS: usize = 200;
@@ -120,26 +120,17 @@ struct RunPage {
     /// In place of a link to the issue of a private task.
     issue_url: Option<String>,
     state: StateView,
+    action: ActionView,
     result: ResultView,
     given: GivenView,
     steps: Steps,
     /// A key for each form, so that one sent twice is one request.
     key: String,
-    raw: bool,
 }
 
 impl RunPage {
     fn short(run: &RunId) -> String {
         short_run(run)
-    }
-
-    fn can_cancel(&self) -> bool {
-        self.scene.may_act && self.state.badge.status.is_live() && self.scene.run.cancel_at.is_none()
-    }
-
-    fn can_retry(&self) -> bool {
-        let run = &self.scene.run;
-        self.scene.may_act && run.status == Status::Done && run.outcome != Some(Outcome::Succeeded)
     }
 }
 
@@ -218,9 +209,9 @@ async fn show(
     Ok(page(&RunPage {
         issue_url: (scene.thread.number.0 > 0).then(|| format!("{github}/issues/{}", scene.thread.number)),
         state: StateView::of(context, &scene, &state).await?,
+        action: ActionView::of(&scene, &state.run),
         result: ResultView::of(context, &scene, &state.run).await?,
         given: GivenView::of(context, &scene).await?,
-        raw: feed::has_journal(context, scene.run.id).await,
         key: uuid(rand::random(), 4),
         frame,
         steps,

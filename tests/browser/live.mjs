@@ -32,6 +32,9 @@ await play('live', async (stage) => {
 
     await page.getByRole('button', { name: /^Cancel/ }).first().click();
     await until('the run is canceled', async () => /canceled/i.test(await main.innerText()));
+    await page.getByRole('button', { name: 'Retry' }).waitFor();
+    same(await page.getByRole('button', { name: 'Cancel this run' }).count(), 0, 'buttons to cancel what is over');
+    await page.getByRole('link', { name: 'Raw journal' }).waitFor();
     await ask('over');
     stage.fail();
 });

@@ -17,7 +17,7 @@ use super::super::Admin;
 use super::super::fault::Fault;
 use super::super::live;
 use super::super::person::Person;
-use super::{ResultView, Scene, StateView, steps};
+use super::{ActionView, ResultView, Scene, StateView, steps};
 use crate::context::Context;
 use crate::db::runs::Run;
 use crate::model::Status;
@@ -60,14 +60,14 @@ struct Watching {
     /// How the run stood last.
     state: Option<Arc<feed::State>>,
     /// What was sent of the parts that are sent whole.
-    sent: [u64; 2],
+    sent: [u64; 3],
     waiting: VecDeque<Event>,
     over: bool,
 }
 
 fn events(context: Arc<Context>, scene: Scene, watcher: Watcher) -> impl Stream<Item = Event> + Send + 'static {
     let watching =
-        Watching { context, scene, watcher, state: None, sent: [0; 2], waiting: VecDeque::new(), over: false };
+        Watching { context, scene, watcher, state: None, sent: [0; 3], waiting: VecDeque::new(), over: false };
     stream::unfold(watching, async |mut watching| {
         loop {
             if let Some(event) = watching.waiting.pop_front() {
@@ -117,7 +117,11 @@ impl Watching {
         // Usage ticks often, and nothing that came of the run is another one then.
         let is_same = self.state.as_ref().is_some_and(|before| has_same_result(&before.run, &state.run));
         let made = async {
-            let mut parts = vec![("state", StateView::of(&self.context, &self.scene, state).await?.render()?)];
+            // What cannot be done any more is gone before it is said why.
+            let mut parts = vec![
+                ("action", ActionView::of(&self.scene, &state.run).render()?),
+                ("state", StateView::of(&self.context, &self.scene, state).await?.render()?),
+            ];
             if !is_same {
                 parts.push(("result", ResultView::of(&self.context, &self.scene, &state.run).await?.render()?));
             }
@@ -133,7 +137,7 @@ impl Watching {
             let hash = hasher.finish();
             if *sent != hash {
                 *sent = hash;
-                self.waiting.push_back(Event::default().event(name).data(html));
+                self.waiting.push_back(live::event(name, &html));
             }
         }
     }

@@ -13,16 +13,42 @@ use crate::model::{Millis, Outcome, RunId, Status, Usage};
 use crate::report::text::quoted_line;
 use crate::report::wording::{self, StatusFacts};
 use crate::report::worker::status_facts;
-use crate::run::feed::State;
+use crate::run::feed::{self, State};
 
 /// Characters of a reason that are shown.
 const SHOWN: usize = 400;
+
+/// What a person may do about a run. The forms stand in the page, for they hold what is the person's own; here are their buttons.
+#[derive(Template)]
+#[template(path = "run_action.html")]
+pub(super) struct ActionView {
+    what: What,
+}
+
+enum What {
+    None,
+    Cancel,
+    Retry,
+}
+
+impl ActionView {
+    pub(super) fn of(scene: &Scene, run: &Run) -> Self {
+        let what = match (run.status, run.outcome) {
+            _ if !scene.may_act => What::None,
+            (Status::Done, Some(Outcome::Succeeded)) => What::None,
+            (Status::Done, _) => What::Retry,
+            _ if run.cancel_at.is_some() => What::None,
+            _ => What::Cancel,
+        };
+        Self { what }
+    }
+}
 
 /// Nothing in it belongs to one person.
 #[derive(Template)]
 #[template(path = "run_state.html")]
 pub(super) struct StateView {
-    pub(super) badge: Badge,
+    badge: Badge,
     agent: String,
     model: Option<String>,
     runner: Option<String>,
@@ -40,6 +66,9 @@ pub(super) struct StateView {
     remedy: Option<Safe>,
     next_attempt: Option<RunId>,
     links: Vec<Link>,
+    run: RunId,
+    /// Whether what the agent printed can be had as it was.
+    pub(super) raw: bool,
 }
 
 /// A link to something on GitHub.
@@ -78,11 +107,9 @@ impl StateView {
             remedy: facts.remedy.as_ref().filter(|_| facts.next_attempt.is_none()).map(|text| Safe(markup::html(text))),
             next_attempt: facts.next_attempt,
             links: links(context, scene, run).await?,
+            run: run.id,
+            raw: feed::has_journal(context, run.id).await,
         })
-    }
-
-    fn is_over(&self) -> bool {
-        self.badge.status == Status::Done
     }
 
     fn short(run: &RunId) -> String {
