@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 200.0;
 /// Room for the numbers at the left and the names below.
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 68.0;
 const BELOW: f64 = 24.0;
 const ABOVE: f64 = 12.0;
 /// Lines across the picture, with a number each, beside the one at zero.
@@ -221,27 +221,27 @@ mod tests {
         <svg class="chart" role="img" aria-labelledby="runs-title runs-summary" viewBox="0 0 720 200">
         <title id="runs-title">Runs by day</title>
         <desc id="runs-summary">Three runs.</desc>
-        <line class="grid" x1="56" x2="720" y1="176.0" y2="176.0" stroke="currentColor"/>
-        <text x="50.0" y="180.0" text-anchor="end" fill="currentColor">0</text>
-        <line class="grid" x1="56" x2="720" y1="135.0" y2="135.0" stroke="currentColor"/>
-        <text x="50.0" y="139.0" text-anchor="end" fill="currentColor">1</text>
-        <line class="grid" x1="56" x2="720" y1="94.0" y2="94.0" stroke="currentColor"/>
-        <text x="50.0" y="98.0" text-anchor="end" fill="currentColor">2</text>
-        <line class="grid" x1="56" x2="720" y1="53.0" y2="53.0" stroke="currentColor"/>
-        <text x="50.0" y="57.0" text-anchor="end" fill="currentColor">3</text>
-        <line class="grid" x1="56" x2="720" y1="12.0" y2="12.0" stroke="currentColor"/>
-        <text x="50.0" y="16.0" text-anchor="end" fill="currentColor">4</text>
-        <text x="222.0" y="193.0" text-anchor="middle" fill="currentColor">1 May</text>
-        <text x="554.0" y="193.0" text-anchor="middle" fill="currentColor">2 May</text>
+        <line class="grid" x1="68" x2="720" y1="176.0" y2="176.0" stroke="currentColor"/>
+        <text x="62.0" y="180.0" text-anchor="end" fill="currentColor">0</text>
+        <line class="grid" x1="68" x2="720" y1="135.0" y2="135.0" stroke="currentColor"/>
+        <text x="62.0" y="139.0" text-anchor="end" fill="currentColor">1</text>
+        <line class="grid" x1="68" x2="720" y1="94.0" y2="94.0" stroke="currentColor"/>
+        <text x="62.0" y="98.0" text-anchor="end" fill="currentColor">2</text>
+        <line class="grid" x1="68" x2="720" y1="53.0" y2="53.0" stroke="currentColor"/>
+        <text x="62.0" y="57.0" text-anchor="end" fill="currentColor">3</text>
+        <line class="grid" x1="68" x2="720" y1="12.0" y2="12.0" stroke="currentColor"/>
+        <text x="62.0" y="16.0" text-anchor="end" fill="currentColor">4</text>
+        <text x="231.0" y="193.0" text-anchor="middle" fill="currentColor">1 May</text>
+        <text x="557.0" y="193.0" text-anchor="middle" fill="currentColor">2 May</text>
         <g>
         <title>1 May: 2 succeeded, 1 failed</title>
-        <rect class="place" x="56.0" y="12" width="332.0" height="164.0" fill="none" pointer-events="all"/>
-        <rect class="bar" x="198.0" y="94.0" width="48.0" height="82.0" fill="currentColor"/>
-        <rect class="bad" x="198.0" y="53.0" width="48.0" height="41.0" fill="currentColor"/>
+        <rect class="place" x="68.0" y="12" width="326.0" height="164.0" fill="none" pointer-events="all"/>
+        <rect class="bar" x="207.0" y="94.0" width="48.0" height="82.0" fill="currentColor"/>
+        <rect class="bad" x="207.0" y="53.0" width="48.0" height="41.0" fill="currentColor"/>
         </g>
         <g>
         <title>2 May: nothing</title>
-        <rect class="place" x="388.0" y="12" width="332.0" height="164.0" fill="none" pointer-events="all"/>
+        <rect class="place" x="394.0" y="12" width="326.0" height="164.0" fill="none" pointer-events="all"/>
         </g>
         </svg>
         "#);
@@ -252,7 +252,7 @@ mod tests {
         let names: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
         let parts = [Part { name: "minutes", class: "main", values: &[1.0, f64::NAN, 4.0] }];
         let svg = lines(&chart(&names, &parts));
-        assert!(svg.contains("points=\"166.7,135.0 609.3,12.0\""), "{svg}");
+        assert!(svg.contains("points=\"176.7,135.0 611.3,12.0\""), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 2);
         assert!(svg.contains("<title>c: 4 minutes</title>"), "{svg}");
     }

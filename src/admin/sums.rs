@@ -74,6 +74,11 @@ impl Sums {
         (self.priced > 0).then_some(self.cost)
     }
 
+    /// Whether any agent says how many tokens it used.
+    pub fn has_tokens(&self) -> bool {
+        self.tokens_in != 0 || self.tokens_out != 0
+    }
+
     fn to_pull_within(&self, share: usize, of: usize) -> Option<Millis> {
         let rank = (self.to_pull.len() * share).div_ceil(of);
         self.to_pull.get(rank.checked_sub(1)?).copied()

@@ -1,5 +1,6 @@
 //! What the work comes to (B71): runs, success, time to a pull request, tokens and cost by day, repository, agent and user.
 
+mod charts;
 mod download;
 
 use std::collections::HashMap;
@@ -11,13 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use super::access::{Access, Routes};
-use super::chart::{self, Chart, Part};
 use super::fault::Fault;
 use super::lists::{self, given};
 use super::person::Person;
 use super::runs::short;
 use super::sums::{self, DAY, Sums};
-use super::view::{Frame, Safe, filters, money, number, page, span};
+use super::view::{Frame, filters, money, number, page, span};
 use crate::db::{self, Conn, usage::Filter, usage::Spent};
 use crate::model::{AccountId, Millis, Repository};
 
@@ -124,13 +124,6 @@ struct Table {
     rows: Vec<Row>,
 }
 
-/// A chart with what its colours mean.
-struct Picture {
-    title: &'static str,
-    svg: Safe,
-    legend: Vec<(&'static str, &'static str)>,
-}
-
 impl Table {
     /// The head of its first column.
     fn head(&self) -> &'static str {
@@ -161,7 +154,7 @@ struct UsagePage {
     repositories: Vec<Repository>,
     agents: Vec<String>,
     all: Sums,
-    charts: Vec<Picture>,
+    charts: Vec<charts::Picture>,
     tables: Vec<Table>,
 }
 
@@ -212,9 +205,9 @@ fn cells(sums: &Sums) -> [String; 13] {
         if sums.agent_time == 0 { "–".to_owned() } else { span(sums.agent_time) },
         or_dash(sums.to_pull_median().map(span)),
         or_dash(sums.to_pull_p90().map(span)),
-        tokens(&sums.tokens_in),
-        tokens(&sums.tokens_cached),
-        tokens(&sums.tokens_out),
+        or_dash(sums.has_tokens().then(|| tokens(&sums.tokens_in))),
+        or_dash(sums.has_tokens().then(|| tokens(&sums.tokens_cached))),
+        or_dash(sums.has_tokens().then(|| tokens(&sums.tokens_out))),
         or_dash(sums.cost().as_ref().map(price)),
     ]
 }
@@ -268,9 +261,13 @@ async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<As
     let logins = logins(&mut conn, &spent).await?;
     drop(conn);
     let days = sums::by_day(&spent, filter.period);
-    let charts = charts(&days);
     let kinds = By::ALL.into_iter().filter(|by| person.is_admin() || *by != By::User);
-    let tables = kinds.map(|by| table(by, &asked, &spent, &repositories, (&logins, &days))).collect();
+    let mut tables: Vec<Table> = kinds.map(|by| table(by, &asked, &spent, &repositories, (&logins, &days))).collect();
+    for table in tables.iter_mut().filter(|table| table.by == By::Day) {
+        // What somebody looks for is near the top, and days without a run can be seen in the charts.
+        table.rows.retain(|row| row.sums.runs > 0);
+        table.rows.reverse();
+    }
     Ok(page(&UsagePage {
         frame: Frame::new(&admin, Some(&person), "Usage", "Usage"),
         live,
@@ -278,7 +275,7 @@ async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<As
         repositories,
         agents: context.config.agent_names().map(str::to_owned).collect(),
         all: Sums::of(&spent),
-        charts,
+        charts: charts::all(&days),
         tables,
         asked,
     }))
@@ -344,64 +341,6 @@ fn table(
     Table { by, title, rows }
 }
 
-fn charts(days: &Days) -> Vec<Picture> {
-    let names: Vec<String> = days.iter().map(|(day, _)| short_day(*day)).collect();
-    let of = |value: &dyn Fn(&Sums) -> f64| days.iter().map(|(_, sums)| value(sums)).collect::<Vec<f64>>();
-    let total = |value: &dyn Fn(&Sums) -> u64| days.iter().map(|(_, sums)| value(sums)).sum::<u64>();
-    let mut pictures = Vec::new();
-    let mut draw = |kind: fn(&Chart<'_>) -> String,
-                    chart: (&str, &'static str, &str),
-                    parts: &[(&'static str, &'static str, Vec<f64>)],
-                    format| {
-        let (id, title, summary) = chart;
-        let legend = parts.iter().filter(|_| parts.len() > 1).map(|(class, name, _)| (*class, *name)).collect();
-        let parts: Vec<Part<'_>> = parts.iter().map(|(class, name, values)| Part { name, class, values }).collect();
-        let svg = Safe(kind(&Chart { id, title, summary, names: &names, parts: &parts, format }));
-        pictures.push(Picture { title, svg, legend });
-    };
-    let summary = format!(
-        "{} runs in {} days, of which {} succeeded and {} failed.",
-        total(&|sums| sums.runs),
-        days.len(),
-        total(&|sums| sums.succeeded),
-        total(&|sums| sums.failed)
-    );
-    let parts = [
-        ("bar", "succeeded", of(&|sums| sums.succeeded as f64)),
-        ("second", "blocked, canceled or live", of(&|sums| (sums.blocked + sums.canceled + sums.live) as f64)),
-        ("bad", "failed", of(&|sums| sums.failed as f64)),
-    ];
-    draw(chart::bars, ("runs", "Runs by day", &summary), &parts, |value| number(value.round() as i64));
-    if total(&|sums| sums.priced) > 0 {
-        let cost = of(&|sums| dollars(sums.cost));
-        let summary = format!("{} in {} days, of the runs whose agents say it.", money(cost.iter().sum()), days.len());
-        draw(chart::bars, ("cost", "Cost by day", &summary), &[("bar", "", cost)], money);
-    }
-    if days.iter().any(|(_, sums)| sums.pulls() > 0) {
-        let parts = [
-            ("main", "half of the tasks", of(&|sums| minutes(sums.to_pull_median()))),
-            ("second", "nine of ten tasks", of(&|sums| minutes(sums.to_pull_p90()))),
-        ];
-        let summary =
-            "How long half of a day's tasks, and nine of ten, took at most from the request to their pull request.";
-        let chart = ("to-pull", "Time to pull request by day", summary);
-        draw(chart::lines, chart, &parts, |value| {
-            if value < 10.0 { format!("{value:.1} min") } else { format!("{value:.0} min") }
-        });
-    }
-    pictures
-}
-
-/// A time as a chart takes it; none is no number.
-fn minutes(time: Option<Millis>) -> f64 {
-    time.map_or(f64::NAN, |time| time as f64 / 60_000.0)
-}
-
-/// A day in few characters: `31 Mar`.
-fn short_day(day: Millis) -> String {
-    chrono::DateTime::from_timestamp_millis(day).map(|time| time.format("%-d %b").to_string()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,6 +379,6 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_a_dash() {
-        insta::assert_snapshot!(cells(&Sums::default()).join(" | "), @"0 | 0 | 0 | 0 | 0 | – | – | – | – | 0 | 0 | 0 | –");
+        insta::assert_snapshot!(cells(&Sums::default()).join(" | "), @"0 | 0 | 0 | 0 | 0 | – | – | – | – | – | – | – | –");
     }
 }

@@ -167,8 +167,12 @@ async fn usage_comes_to_the_same_whatever_it_is_grouped_by() {
     assert_eq!(costs.len(), 1, "{costs:?}");
 
     // The charts have the numbers of the tables, and names for those who do not see them.
-    assert_eq!(page.text.matches("<svg class=\"chart\" role=\"img\" aria-labelledby=").count(), 3);
+    assert_eq!(page.text.matches("<svg class=\"chart\" role=\"img\" aria-labelledby=").count(), 4);
     assert!(page.text.contains(&format!("<desc id=\"runs-summary\">{total} runs in 90 days, of which ")));
+    // The newest day is the first of its table, and one without a run is in the chart alone.
+    let days = page.between("id=\"by-day\"", "</table>").unwrap().split("<th scope=\"row\">").skip(1);
+    let days: Vec<&str> = days.filter_map(|row| row.get(..10)).collect();
+    assert!(days.len() > 2 && days.is_sorted_by(|newer, older| newer > older), "{days:?}");
     let claude = admin.get("/admin/usage?days=90&agent=claude").await;
     let part: f64 = words(claude.between("<dt>Runs</dt>", "</div>").unwrap()).parse().unwrap();
     assert!(part > 0.0 && part < total);
