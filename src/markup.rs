@@ -22,6 +22,26 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// A line of ours as HTML: what stands between backticks is code, everything else is text.
+pub fn line(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('`') {
+        html.push_str(&escape(before));
+        match after.split_once('`').filter(|(code, _)| !code.is_empty()) {
+            Some((code, behind)) => {
+                html.push_str(&format!("<code>{}</code>", escape(code)));
+                rest = behind;
+            }
+            None => {
+                html.push('`');
+                rest = after;
+            }
+        }
+    }
+    html + &escape(rest)
+}
+
 /// Markdown as HTML: paragraphs, lists, code, quotes, tables, links to web pages. Line ends break lines, as in GitHub's
 /// comments; HTML comments disappear.
 pub fn html(markdown: &str) -> String {
@@ -104,6 +124,17 @@ fn raw_html(raw: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_has_code_and_nothing_else() {
+        let told = ["Say `/track help` or `<b>`.", "a ` b", "``", "`*a*` **b**", ""].map(line).join("\n");
+        insta::assert_snapshot!(told, @r"
+        Say <code>/track help</code> or <code>&lt;b&gt;</code>.
+        a ` b
+        ``
+        <code>*a*</code> **b**
+        ");
+    }
 
     #[test]
     fn a_comment_reads_as_it_was_meant() {

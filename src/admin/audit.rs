@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::lists::{self, Ways, given, word};
 use super::person::Person;
 use super::runs::plain;
-use super::view::{Frame, page, short_run, short_sha};
+use super::view::{Frame, filters, page, short_run, short_sha};
 use crate::db::audit::{self, Filter, Recorded, VERDICTS};
 use crate::model::Repository;
 

@@ -300,6 +300,12 @@ pub mod filters {
         Ok(super::short_sha(sha).to_owned())
     }
 
+    /// A line of ours, with code between backticks.
+    #[askama::filter_fn]
+    pub fn line(text: &str, _: &dyn Values) -> Result<Safe> {
+        Ok(Safe(crate::markup::line(text)))
+    }
+
     /// Markdown of people and agents.
     #[askama::filter_fn]
     pub fn markdown(text: &str, _: &dyn Values) -> Result<Safe> {
