@@ -9,8 +9,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::Running;
+use super::base::{Base, Ready};
 use super::front::Front;
-use super::{Base, Running};
 use crate::admin::setup::{self, Begin, Setup};
 use crate::admin::sign_in;
 use crate::cli::Reload;
@@ -120,7 +121,7 @@ impl SettingUp {
         Ok(None)
     }
 
-    async fn ready(&mut self, reload: &Reload) -> Result<super::Ready> {
+    async fn ready(&mut self, reload: &Reload) -> Result<Ready> {
         let read = reload()?;
         read.app()?;
         // What else may have changed in files since the start is for the next start, as ever.
