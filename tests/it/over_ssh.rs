@@ -146,9 +146,15 @@ async fn a_changed_host_key_is_refused_during_a_run() {
     let mut world = World::over_ssh().await;
     let issue = at_work(&world).await;
     let before = logins(&world);
-    world.sshd.as_mut().expect("a machine").restart_with_new_host_key();
+    // At first it is only away.
+    world.sshd.as_mut().expect("a machine").stop();
     until_out_of_sight(&world).await;
-    world.clock.advance(60_000);
+    world.pass(60_000);
+    world.until("it is said", async || world.only_comment(issue).contains("has not answered")).await;
+    world.sshd.as_mut().expect("a machine").restart_with_new_host_key();
+    let pool = world.bot().context().runners.clone();
+    world.until("its key was seen", async || pool.out_of_service("ssh-1").is_some()).await;
+    world.pass(60_000);
     world.until("it is said", async || world.only_comment(issue).contains("out of service")).await;
     let shown = world.only_comment(issue);
     insta::assert_snapshot!(shown.lines().find(|line| line.contains("⚠️")).and_then(|line| line.split("SHA256:").next()).expect("a line"), @"⚠️ The runner is out of service: it shows a host key that is not the pinned one: Host key verification failed. It shows");
