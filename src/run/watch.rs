@@ -34,7 +34,6 @@ pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
         .unwrap_or_else(|| Agent::Custom { name: run.agent.clone(), command: Vec::new() });
     let mut journal = Journal::open(context, run, &agent, run.resumed.as_ref()).await?;
     let mut tries = 0;
-    let mut out_of_service = false;
     loop {
         match look(context, run, &mut journal, bell).await {
             Ok(Seen::Stopping) => return Ok(Next::Leave),
@@ -43,7 +42,7 @@ pub async fn step(context: &Context, run: &Run, bell: &Notify) -> Result<Next> {
             Ok(Seen::StillRunning) => {}
             Err(Trouble::Bot(error)) => return Err(error),
             Err(error) => {
-                out_of_service |= lost_sight(context, run, &error, out_of_service).await?;
+                lost_sight(context, run, &error).await?;
                 // A machine that slept may believe that a day has passed since it last looked: it looks a few times first.
                 if tries >= LOOKS_BEFORE_LOST
                     && let Some(ending) = given_up(context, run).await?
@@ -214,8 +213,9 @@ async fn store(context: &Context, run: &Run, journal: &Journal) -> Result<()> {
     Ok(())
 }
 
-/// The runner did not answer: noted and said, once, and once more if somebody else answers in its place. True if that is so.
-async fn lost_sight(context: &Context, run: &Run, why: &Trouble, was_out_of_service: bool) -> Result<bool> {
+/// The runner did not answer, which is noted and said once; or somebody else answers in its place, which is said in any case: a comment that
+/// says it already stays as it is.
+async fn lost_sight(context: &Context, run: &Run, why: &Trouble) -> Result<()> {
     let changed = match why {
         Trouble::Runner(RunnerError::Host(changed @ HostError::HostKey(_))) => Some(changed),
         _ => None,
@@ -224,22 +224,19 @@ async fn lost_sight(context: &Context, run: &Run, why: &Trouble, was_out_of_serv
         context.runners.quarantine(run.runner.as_deref().unwrap_or_default(), &changed.to_string());
     }
     info!("run {} is out of sight: {why}", run.id);
-    let is_known = db::runs::get(&mut *context.db.read().await?, run.id).await?.unreachable_since.is_some();
-    let is_worse = changed.is_some() && !was_out_of_service;
-    if is_known && !is_worse {
-        return Ok(changed.is_some());
+    let since = db::runs::get(&mut *context.db.read().await?, run.id).await?.unreachable_since;
+    if since.is_some() && changed.is_none() {
+        return Ok(());
     }
     let now = context.clock.now();
-    let mut tx = context.db.begin().await?;
-    if !is_known {
-        db::runs::set_unreachable(&mut tx, run.id, Some(now)).await?;
-    }
     // A connection that was only cut is back before anybody reads of it.
-    let at = if is_worse { now } else { now + PROGRESS_EVERY / 3 };
-    db::reports::touch_status(&mut tx, run.id, at).await?;
+    let told_at = if changed.is_some() { now } else { now + PROGRESS_EVERY / 3 };
+    let mut tx = context.db.begin().await?;
+    db::runs::set_unreachable(&mut tx, run.id, Some(since.unwrap_or(now))).await?;
+    db::reports::touch_status(&mut tx, run.id, told_at).await?;
     tx.commit().await?;
     context.wake.reports.notify_one();
-    Ok(changed.is_some())
+    Ok(())
 }
 
 /// The runner answers again, though the agent may print nothing for long: the comment says so, and [`given_up`] counts anew.
