@@ -108,7 +108,8 @@ impl StateView {
             next_attempt: facts.next_attempt,
             links: links(context, scene, run).await?,
             run: run.id,
-            raw: feed::has_journal(context, run.id).await,
+            // It goes after a while; one that is being written is there without a look at the disk, however many watch.
+            raw: if over { feed::has_journal(context, run.id).await } else { run.started_at.is_some() },
         })
     }
 
