@@ -13,6 +13,7 @@ use super::lists::{self, Ways, given, word};
 use super::person::Person;
 use super::runs::plain;
 use super::view::{Frame, filters, page, short_run, short_sha};
+use crate::db::Turn;
 use crate::db::audit::{self, Filter, Recorded, VERDICTS};
 use crate::model::Repository;
 
@@ -48,11 +49,6 @@ impl Asked {
         })
     }
 
-    /// Whether it shows another page than the newest.
-    fn is_turned(&self) -> bool {
-        !self.older.is_empty() || !self.newer.is_empty()
-    }
-
     fn is_filtered(&self) -> bool {
         !lists::query(self).is_empty()
     }
@@ -82,11 +78,12 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 /// `GET /admin/audit`.
 async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<Asked>) -> Result<Response, Fault> {
-    let live = lists::address(&admin, PATH, &asked, asked.is_turned());
+    let turn = lists::turn(&asked.older, &asked.newer)?;
+    // Older pages do not change.
+    let live = (turn == Turn::Newest).then(|| lists::address(&admin, PATH, &asked));
     let mut conn = admin.context().db.read().await?;
     let repositories = lists::seen(&mut conn, &person).await?;
     let filter = asked.filter(&repositories)?;
-    let turn = lists::turn(&asked.older, &asked.newer)?;
     let found = audit::page(&mut conn, &filter, turn, lists::ROWS).await?;
     drop(conn);
     let ways = Ways::of(PATH, &asked, &found, Recorded::key);

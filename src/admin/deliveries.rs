@@ -13,6 +13,7 @@ use super::lists::{self, Ways, given, word};
 use super::person::Person;
 use super::runs::plain;
 use super::view::{Frame, filters, page, short_run};
+use crate::db::Turn;
 use crate::db::audit::{self, Recorded, VERDICTS};
 use crate::db::deliveries::Source;
 use crate::db::delivery_list::{self, Body, Filter, Listed, State as Handling};
@@ -72,11 +73,6 @@ impl Asked {
             from: lists::day(&self.from, "from")?,
             until: lists::end_of_day(&self.until, "until")?,
         })
-    }
-
-    /// Whether it shows another page than the newest.
-    fn is_turned(&self) -> bool {
-        !self.older.is_empty() || !self.newer.is_empty()
     }
 
     fn is_filtered(&self) -> bool {
@@ -196,11 +192,12 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 /// `GET /admin/deliveries`.
 async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<Asked>) -> Result<Response, Fault> {
-    let live = lists::address(&admin, PATH, &asked, asked.is_turned());
+    let turn = lists::turn(&asked.older, &asked.newer)?;
+    // Older pages do not change.
+    let live = (turn == Turn::Newest).then(|| lists::address(&admin, PATH, &asked));
     let mut conn = admin.context().db.read().await?;
     let repositories = lists::seen(&mut conn, &person).await?;
     let filter = asked.filter(&repositories)?;
-    let turn = lists::turn(&asked.older, &asked.newer)?;
     let found = delivery_list::page(&mut conn, &filter, turn, lists::ROWS).await?;
     let ids: Vec<String> = found.rows.iter().map(|delivery| delivery.id.clone()).collect();
     let decisions = audit::of_deliveries(&mut conn, &ids).await?;

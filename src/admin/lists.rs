@@ -164,11 +164,10 @@ where
     }
 }
 
-/// Where the newest page of a list is watched; older ones do not change. Asked for before the tables are read: what is committed between comes
-/// with the stream.
-pub(super) fn address(admin: &Admin, path: &str, asked: &impl Serialize, turned: bool) -> Option<String> {
+/// Where a list is watched. Asked for before the tables are read: what is committed between comes with the stream.
+pub(super) fn address(admin: &Admin, path: &str, asked: &impl Serialize) -> String {
     let commits = *admin.context().db.commits().borrow();
-    (!turned).then(|| format!("{path}/live?c={commits}&{}", query(asked)))
+    format!("{path}/live?c={commits}&{}", query(asked))
 }
 
 #[cfg(test)]

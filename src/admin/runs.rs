@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::lists::{self, Ways, given, word};
 use super::person::Person;
 use super::view::{Badge, Elapsed, Frame, filters, number, page, short_run};
+use crate::db::Turn;
 use crate::db::run_list::{self, Filter, Listed, State as RunState};
 use crate::model::{Kind, Millis, Repository, Usage};
 
@@ -50,11 +51,6 @@ impl Asked {
             until: lists::end_of_day(&self.until, "until")?,
             ..Filter::default()
         })
-    }
-
-    /// Whether it shows another page than the newest.
-    fn is_turned(&self) -> bool {
-        !self.older.is_empty() || !self.newer.is_empty()
     }
 
     fn is_filtered(&self) -> bool {
@@ -137,12 +133,13 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 /// `GET /admin/runs`.
 async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<Asked>) -> Result<Response, Fault> {
-    let live = lists::address(&admin, PATH, &asked, asked.is_turned());
+    let turn = lists::turn(&asked.older, &asked.newer)?;
+    // Older pages do not change.
+    let live = (turn == Turn::Newest).then(|| lists::address(&admin, PATH, &asked));
     let context = admin.context();
     let mut conn = context.db.read().await?;
     let repositories = lists::seen(&mut conn, &person).await?;
     let filter = asked.filter(&person, &repositories)?;
-    let turn = lists::turn(&asked.older, &asked.newer)?;
     let found = run_list::page(&mut conn, &filter, turn, lists::ROWS).await?;
     drop(conn);
     let ways = Ways::of(PATH, &asked, &found, Listed::key);

@@ -64,11 +64,6 @@ impl Sums {
         self.to_pull_within(9, 10)
     }
 
-    /// How many tasks brought a pull request.
-    pub fn pulls(&self) -> usize {
-        self.to_pull.len()
-    }
-
     /// The cost, if any agent says it.
     pub fn cost(&self) -> Option<i64> {
         (self.priced > 0).then_some(self.cost)

@@ -148,7 +148,7 @@ struct Row {
 struct UsagePage {
     frame: Frame,
     /// Address of its stream.
-    live: Option<String>,
+    live: String,
     asked: Asked,
     period: (Millis, Millis),
     repositories: Vec<Repository>,
@@ -252,7 +252,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 /// `GET /admin/usage`.
 async fn show(State(admin): State<Admin>, person: Person, Query(asked): Query<Asked>) -> Result<Response, Fault> {
-    let live = lists::address(&admin, PATH, &asked, false);
+    let live = lists::address(&admin, PATH, &asked);
     let context = admin.context();
     let mut conn = context.db.read().await?;
     let repositories = lists::seen(&mut conn, &person).await?;
